@@ -1,0 +1,52 @@
+"""The neutral form of a conversation: parts, messages, requests, replies, and their JSON."""
+
+from joch_core.messages.codec import message_from_json, message_to_json
+from joch_core.messages.exchange import Delta, Finish, ModelRequest, OutputMode, Reply, ToolSpec, Usage
+from joch_core.messages.parts import (
+    Audio,
+    File,
+    Image,
+    Json,
+    Message,
+    Native,
+    Other,
+    Part,
+    Reasoning,
+    Role,
+    ServerTool,
+    Text,
+    ToolCall,
+    ToolResult,
+    call_id,
+    is_call_id,
+    visible_text,
+)
+
+__all__ = [
+    "Audio",
+    "Delta",
+    "File",
+    "Finish",
+    "Image",
+    "Json",
+    "Message",
+    "ModelRequest",
+    "Native",
+    "Other",
+    "OutputMode",
+    "Part",
+    "Reasoning",
+    "Reply",
+    "Role",
+    "ServerTool",
+    "Text",
+    "ToolCall",
+    "ToolResult",
+    "ToolSpec",
+    "Usage",
+    "call_id",
+    "is_call_id",
+    "message_from_json",
+    "message_to_json",
+    "visible_text",
+]

@@ -1,0 +1,129 @@
+"""The facts of a conversation or an execution. Events are the truth; everything else is a fold of them.
+
+Payloads, by type (field names as written):
+
+========================  =============================================================================================
+`ExecutionCreated`        `{route?, conversation?}`; `ExecutionStarted` `{}`; `ExecutionSucceeded` and `ExecutionFailed`
+                          `{costUsd, modelCalls, toolCalls, error?}`
+`MessageAdded`            `{message, backend?}`: one message of the conversation in the form of `message_to_json`; `backend`
+                          says which one wrote it (assistant messages)
+`RouteDecided`            `{route, candidates: [{backend, verdict, code, reason, …}], demand, estimateTokens, catalogHash}`
+`ModelCallStarted`        `{backend, provider, model, region, attempt, fallbackIndex, estimateTokens, reservedUsd?}`
+`ModelCallCompleted`      `{backend, provider, model, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens,
+                          reasoningTokens, costUsd, latencyMs, region, finish, fallbackIndex, route}`
+`ModelCallFailed`         the fields of `errors.Attempt.as_json` plus `{provider, model, latencyMs}`
+`ProviderSwitched`        `{fromProvider, toProvider, checkpointRef, reason, capabilityDeltas: [{level, code, text}]}`
+`CheckpointCreated`       `{name, spec}`: the whole StateCheckpoint spec; `CheckpointApplied` `{name, backend}`
+`ToolCallRequested`       `{key, callId, tool, toolVersion?, args, effect, idempotent, epoch, occurrence, attempt}`
+`ToolCallCompleted`       `{key, callId, tool, effect, phase: Succeeded|Failed|Unknown, output?, deduplicated?, error?}`
+`DecisionRecorded`        `{text, by: user|operator|model, supersedes?}`; `GoalSet`, `TaskSet` `{text, by}`; `Pinned` `{text, by}`
+`QuestionAsked`           `{id, text, by}`; `QuestionAnswered` `{id, text, by}`
+`ArtifactCreated`         `{ref, mediaType?, bytes?, sha256?, by}`; `MemoryWritten` and `MemoryRead` `{ref, text?, by}`
+`HistoryRewritten`        `{keep, reason}`: of the messages so far only the first `keep` still stand
+`PolicyDenied`            `{backend, policy, rule, reason}`; `HookDecision` `{policy, rule, action, reason}`
+`BudgetExceeded`          `{backend, account, capUsd, spentUsd, neededUsd}`
+`StreamInterrupted`       `{backend, text, reason}`
+========================  =============================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from joch_core.messages import Json
+
+#: The hash before the first event of a log.
+GENESIS = "0" * 64
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces and UTF-8 as it is: the same value gives the same text in every process."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that is not written yet."""
+
+    type: str
+    payload: Json = field(default_factory=dict)
+    execution: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    agent: str | None = None
+    framework: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `log` is `conversation/NAME` or `execution/NAME`; `sequence` counts from 1 within it.
+
+    `hash` runs over the whole log: it covers the hash before it, the envelope and a hash of the payload, so that a payload
+    can be taken out (a tombstone keeps its hash) without breaking the chain.
+    """
+
+    log: str
+    sequence: int
+    type: str
+    payload: Json
+    at: datetime
+    hash: str = ""
+    execution: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    agent: str | None = None
+    framework: str | None = None
+    model: str | None = None
+
+    @property
+    def conversation(self) -> str | None:
+        """The conversation's name, if the event belongs to one."""
+        kind, _, name = self.log.partition("/")
+        return name if kind == "conversation" else None
+
+    def as_json(self) -> Json:
+        """As `joch trace -o json` shows it."""
+        return {
+            "sequence": self.sequence, "type": self.type, "at": instant(self.at), "conversationId": self.conversation,
+            "executionId": self.execution, "traceId": self.trace_id, "spanId": self.span_id, "agentRef": self.agent,
+            "framework": self.framework, "model": self.model, "payload": self.payload, "hash": self.hash,
+        }  # fmt: skip
+
+
+def instant(at: datetime) -> str:
+    """A moment as text: UTC, microseconds, `Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_instant(text: str) -> datetime:
+    """The moment that `instant` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def payload_hash(payload_text: str) -> str:
+    """The hash of a payload in its canonical JSON text."""
+    return hashlib.sha256(payload_text.encode()).hexdigest()
+
+
+def link(previous: str, log: str, sequence: int, draft: Draft, at: str, payload_digest: str) -> str:
+    """The running hash of the event that follows `previous`."""
+    envelope = (
+        previous, log, str(sequence), draft.type, at, draft.execution or "", draft.trace_id or "", draft.span_id or "",
+        draft.agent or "", draft.framework or "", draft.model or "", payload_digest,
+    )  # fmt: skip
+    return hashlib.sha256("\x1f".join(envelope).encode()).hexdigest()
+
+
+def conversation_log(name: str) -> str:
+    """The log of a conversation."""
+    return f"conversation/{name}"
+
+
+def execution_log(name: str) -> str:
+    """The log of an execution outside any conversation."""
+    return f"execution/{name}"

@@ -1,0 +1,201 @@
+"""The contract of a store: three shelves (events, records, claims) and one way to write.
+
+`commit` makes everything in one `Commit` true together, durably, or nothing of it. A store is synchronous and may be used
+from several threads; asynchronous callers reach it through a worker thread. Every row belongs to a namespace, and every
+query names one. No driver error leaves a store: it becomes a `StoreError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from joch_core.messages import Json
+from joch_core.resources.events import Draft, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a log stands: the last sequence and hash, and the sequence of the last event that moved the turn."""
+
+    sequence: int
+    hash: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored resource: its whole YAML document as JSON, without `status`. `generation` counts changes of the spec."""
+
+    kind: str
+    name: str
+    body: Json
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One row of the ledger. `version` counts its changes and is the fence of every compare-and-set.
+
+    `state` is one of `started completed failed in_doubt resolved`; `owner` is `host:boot:pid:…`, `lease_until` the moment
+    (seconds since the epoch) after which its owner may be presumed dead; `value` is the ledger's own JSON.
+    """
+
+    key: str
+    state: str
+    value: Json
+    conversation: str | None = None
+    owner: str = ""
+    lease_until: float = 0.0
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is set aside before a call, in integer micro-USD. Refused if spent + held + amount > cap."""
+
+    id: str
+    account: str
+    amount: int
+    cap: int
+    lease_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What a call really cost. Takes the hold away (it may have expired) and adds `amount` to what is spent.
+
+    Without a hold (`id` is None) the amount is only added.
+    """
+
+    account: str
+    amount: int
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything that must become true together.
+
+    `turn` is the fence of a conversation: if given, the log's turn must still equal it (else `ConversationConflict`), and
+    it becomes the sequence of the last draft. Drafts without a fence are appended wherever the head is. `open_execution`
+    is a day (`20260510`): the store takes the next name `exec-DAY-NNN` and puts it into every draft (and into the log's
+    name where that is `execution/`). `claims` are set if absent, `swaps` are compare-and-set on `version - 1`.
+    """
+
+    log: str
+    drafts: tuple[Draft, ...] = ()
+    turn: int | None = None
+    open_execution: str | None = None
+    claims: tuple[Claim, ...] = ()
+    swaps: tuple[Claim, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    settles: tuple[Settle, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a commit. If `refused` is set, nothing was written: the claim or swap that somebody else holds
+    (as it stands now), or the hold that does not fit."""
+
+    events: tuple[Event, ...] = ()
+    execution: str | None = None
+    refused: Claim | Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which events: all conditions that are given must hold. Ordered by time, then log and sequence."""
+
+    log: str | None = None
+    execution: str | None = None
+    types: tuple[str, ...] = ()
+    since: datetime | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    url: str
+
+    def commit(self, namespace: str, commit: Commit, at: datetime) -> Committed:
+        """Write everything or nothing; it is on disk when this returns.
+
+        Raises:
+            ConversationConflict: the fence does not hold.
+            StoreError: the store cannot be written.
+        """
+
+    def head(self, namespace: str, log: str) -> Head:
+        """Where a log stands; an unknown log stands at 0."""
+
+    def events(self, namespace: str, query: Query) -> Iterator[Event]:
+        """The events that a query asks for, lazily, oldest first."""
+
+    def logs(self, namespace: str, prefix: str) -> Iterable[str]:
+        """The names of the logs that begin with `prefix`, sorted."""
+
+    def verify(self, namespace: str, log: str) -> int | None:
+        """The sequence of the first event whose hash does not fit; None if the chain is whole."""
+
+    def record(self, namespace: str, kind: str, name: str) -> Record | None:
+        """One resource."""
+
+    def records(self, namespace: str, kind: str | None = None) -> Sequence[Record]:
+        """All resources of a kind (or of all), sorted by kind and name."""
+
+    def delete(self, namespace: str, kind: str, name: str) -> bool:
+        """Take a resource away; False if there is none."""
+
+    def claim(self, namespace: str, key: str) -> Claim | None:
+        """One row of the ledger."""
+
+    def claims(self, namespace: str, *, conversation: str | None = None, state: str | None = None) -> Sequence[Claim]:
+        """Rows of the ledger, in the order of their first write."""
+
+    def spent(self, namespace: str, account: str) -> tuple[int, int]:
+        """(spent, held) of an account in micro-USD; expired holds count as spent."""
+
+    def check(self) -> Sequence[str]:
+        """What is wrong with the store itself (integrity, schema); empty if nothing."""
+
+    def close(self) -> None:
+        """Let go of files and connections. May be called twice."""
+
+
+class Cursor(Protocol):
+    """What runs a statement. Placeholders are `?` on every engine."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor: ...
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> Cursor: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+    @property
+    def rowcount(self) -> int: ...
+
+
+class Database(Protocol):
+    """The engine under a store: how the shelves and the graph threads run their SQL, the same on every engine."""
+
+    engine: Literal["sqlite", "postgres"]
+
+    def writing(self) -> AbstractContextManager[Cursor]:
+        """A durable write transaction: all or nothing; rolled back if the block raises."""
+
+    def reading(self) -> AbstractContextManager[Cursor]:
+        """A consistent view for reading. May be nested, and other calls may run while it is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A store URL, taken apart."""
+
+    engine: Literal["sqlite", "postgres"]
+    target: str
+    options: Json = field(default_factory=dict)
