@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from joch_core.messages import Reply
@@ -59,7 +59,9 @@ class Attempt:
 
     def __str__(self) -> str:
         facts = " ".join(str(fact) for fact in (self.status, self.code) if fact is not None)
-        return f"{self.backend}: {self.kind}" + (f" ({facts})" if facts else "") + (f" {self.message}" if self.message else "")
+        return (
+            f"{self.backend}: {self.kind}" + (f" ({facts})" if facts else "") + (f" {self.message}" if self.message else "")
+        )
 
     def as_json(self) -> dict[str, object]:
         """The fields as they stand in a `ModelCallFailed` event."""
@@ -179,7 +181,7 @@ class ProviderError(JochError):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind: FaultKind = kind  # type: ignore[misc]  # narrower than the base on purpose
+        self.kind: FaultKind = kind
         self.backend = backend
         self.status = status
         self.code = code
@@ -265,5 +267,3 @@ class StoreError(JochError):
     """The store did not do what it was told; nothing was half written."""
 
     kind = "store"
-
-

@@ -99,8 +99,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of a commit. If `refused` is set, nothing was written: the claim or swap that somebody else holds
-    (as it stands now), or the hold that does not fit."""
+    """What became of a commit.
+
+    If `refused` is set, nothing was written: it is the claim or swap that somebody else holds (as it stands now), or the
+    hold that does not fit.
+    """
 
     events: tuple[Event, ...] = ()
     execution: str | None = None
@@ -172,12 +175,21 @@ class Store(Protocol):
 class Cursor(Protocol):
     """What runs a statement. Placeholders are `?` on every engine."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor: ...
-    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> Cursor: ...
-    def fetchone(self) -> tuple[Any, ...] | None: ...
-    def fetchall(self) -> list[tuple[Any, ...]]: ...
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> Cursor:
+        """Run one statement for each row."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that are left."""
+
     @property
-    def rowcount(self) -> int: ...
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
 
 
 class Database(Protocol):

@@ -1,0 +1,1 @@
+"""The `joch` command, one file per noun."""

@@ -1,0 +1,1 @@
+"""One conversation, from one provider to another: check, checkpoint, reconstruct. Pure."""

@@ -1,0 +1,1 @@
+"""Who speaks a wire, with which client, key and region."""

@@ -1,0 +1,51 @@
+"""Anthropic's Messages API, through Anthropic's own SDK and its public door `client.post(path, cast_to=…, body=…)`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from joch_core.messages import Json
+from joch_core.providers.base import Clients, missing_sdk
+from joch_core.providers.endpoint import Endpoint, Timeouts
+
+
+class Anthropic:
+    """api.anthropic.com, or another base URL that speaks its format."""
+
+    key_variables: Sequence[str] = ("ANTHROPIC_API_KEY",)
+
+    def clients(self, endpoint: Endpoint) -> Clients:
+        """Clients with the SDK's retries off: retrying belongs to the route alone."""
+        try:
+            import anthropic
+        except ImportError as error:
+            raise missing_sdk("anthropic", error) from None
+        options: dict[str, Any] = {"api_key": endpoint.api_key or "none", "base_url": endpoint.base_url, "max_retries": 0}
+        return Clients(lambda: anthropic.Anthropic(**options), lambda: anthropic.AsyncAnthropic(**options))
+
+    def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
+        """One POST; the response comes back unread."""
+        import anthropic
+        import httpx2
+
+        stream_cls = anthropic.AsyncStream if isinstance(client, anthropic.AsyncAnthropic) else anthropic.Stream
+        read_s = max(timeouts.first_content_s, timeouts.between_chunks_s)
+        return client.post(
+            path,
+            cast_to=httpx2.Response,
+            body=body,
+            options={"timeout": anthropic.Timeout(read_s, connect=timeouts.connect_s)},
+            stream=True,
+            stream_cls=stream_cls[object],
+        )
+
+    async def aclose(self, client: Any) -> None:
+        """Let go of the connections."""
+        with contextlib.suppress(RuntimeError):  # the loop is going down
+            await client.close()
+
+    def close(self, client: Any) -> None:
+        """Let go of the connections."""
+        client.close()

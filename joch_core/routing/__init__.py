@@ -1,0 +1,1 @@
+"""One model call: which backend, in which order, what to do when it fails."""
