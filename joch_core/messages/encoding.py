@@ -75,6 +75,17 @@ def compact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def merge_fields(body: Json, fields: Json) -> None:
+    """Put extra fields into a body, objects into objects, so that one extra knob does not wipe out its neighbours."""
+    for name, value in fields.items():
+        present = body.get(name)
+        if isinstance(present, dict) and isinstance(value, dict):
+            body[name] = merged = dict(present)
+            merge_fields(merged, value)
+        else:
+            body[name] = value
+
+
 def expect_object(value: Any, place: str) -> Json:
     """The value, which must be an object.
 

@@ -68,6 +68,11 @@ class ModelRequest:
     extra: Mapping[str, Json] = field(default_factory=dict)
     native: Native | None = None
 
+    @property
+    def output_tool(self) -> ToolSpec:
+        """The tool that stands for the structured answer under `output_mode="tool"`: calling it is answering."""
+        return ToolSpec(self.output_name or "final_answer", "Give the final answer.", self.output_schema or {"type": "object"})
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
