@@ -81,6 +81,8 @@ class Dialect:
     reasoning_content: bool = False
     #: Reasoning levels the model takes; empty: no such knob.
     reasoning_levels: tuple[str, ...] = ()
+    #: Reasoning is a budget of tokens, not a level (Claude before 4.6, Gemini before 3).
+    reasoning_budget: bool = False
     #: Gemini 3: function calls in the history need a thought signature.
     thought_signatures: bool = False
     #: The server may end a complete answer without a finish reason (some Ollama versions).
