@@ -131,6 +131,7 @@ class Reply:
     checkpoint: str | None = None
     losses: tuple[Json, ...] = ()
     raw: Any = None
+    switch_reason: str | None = None
 
     @property
     def parts(self) -> Sequence[Part]:
