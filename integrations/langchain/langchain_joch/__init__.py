@@ -1,0 +1,1 @@
+"""Joch for LangChain."""
