@@ -1,0 +1,214 @@
+"""What a driver does for a flow: write to the store, send to a provider. Keys are resolved here, at the moment of sending."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from joch_core.errors import ProviderError
+from joch_core.messages import Delta, Reply
+from joch_core.providers.base import ClientPool, load_provider
+from joch_core.providers.endpoint import Endpoint, Timeouts, environment_base_url
+from joch_core.providers.exchange import Arriving, Exchange, asend, astream, send, stream
+from joch_core.resources.commits import Commit, Committed
+from joch_core.resources.model import Model
+from joch_core.resources.route import ModelRoute
+from joch_core.routing.faults import counts_against_health
+from joch_core.routing.health import Health
+from joch_core.routing.steps import Send
+from joch_core.stores.base import Store
+from joch_core.wire import wire
+
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_TOTAL_S = 900.0
+_OPEN_AFTER_FAILURES = 3
+_OPEN_S = 15.0
+
+#: The variable that a Secret resource names; None if there is no such Secret.
+SecretVariable = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPorts:
+    """The ports of one call."""
+
+    store: Store
+    namespace: str
+    pool: ClientPool
+    health: Health
+    route: ModelRoute
+    secret_variable: SecretVariable
+    keep_raw: bool = False
+
+    def commit(self, commit: Commit) -> Committed:
+        """Write to the store."""
+        return self.store.commit(self.namespace, commit, datetime.now(UTC))
+
+    def send(self, step: Send) -> Reply:
+        """Ask a provider and wait."""
+        try:
+            exchange = self._exchange(step, streaming=False)
+            reply = send(exchange, self.pool)
+        except ProviderError as fault:
+            self._failed(step, fault)
+            raise
+        return self._answered(step, exchange, reply)
+
+    async def asend(self, step: Send) -> Reply:
+        """Ask a provider without holding the loop."""
+        try:
+            exchange = self._exchange(step, streaming=False)
+            reply = await asend(exchange, self.pool)
+        except ProviderError as fault:
+            self._failed(step, fault)
+            raise
+        return self._answered(step, exchange, reply)
+
+    def stream(self, step: Send) -> tuple[Iterator[Delta], _Arrival]:
+        """Ask a provider and hand over what arrives."""
+        exchange = self._exchange(step, streaming=True)
+        arrival = _Arrival(self, step, exchange, Arriving(exchange))
+        deltas = stream(exchange, self.pool, arrival.arriving)
+        return arrival.watched(deltas), arrival
+
+    def astream(self, step: Send) -> tuple[AsyncIterator[Delta], _Arrival]:
+        """The same without holding the loop."""
+        exchange = self._exchange(step, streaming=True)
+        arrival = _Arrival(self, step, exchange, Arriving(exchange))
+        deltas = astream(exchange, self.pool, arrival.arriving)
+        return arrival.awatched(deltas), arrival
+
+    def _exchange(self, step: Send, *, streaming: bool) -> Exchange:
+        target = step.target
+        spoken = wire(target.api)
+        return Exchange(
+            provider=load_provider(target.provider),
+            wire=spoken,
+            target=target,
+            endpoint=self._endpoint(step.model),
+            timeouts=replace(timeouts_of(self.route, step.model), attempt_s=max(0.001, step.attempt_s)),
+            body=spoken.render(step.prepared.request, target, stream=streaming),
+            seed=step.seed,
+        )
+
+    def _endpoint(self, model: Model) -> Endpoint:
+        name = model.spec.provider
+        variables = load_provider(name).key_variables
+        if model.spec.auth is not None:
+            secret = model.spec.auth.secret_ref.name
+            variable = self.secret_variable(secret)
+            variables = () if variable is None else (variable,)
+        key = next((os.environ[variable] for variable in variables if os.environ.get(variable)), None)
+        if key is None and variables:
+            wanted = " or ".join(variables)
+            raise ProviderError(
+                "authentication", f"there is no key for {name}: set {wanted}", code="no_key", sent=False, retryable=False
+            )
+        endpoint = model.spec.endpoint
+        return Endpoint(
+            provider=name,
+            base_url=endpoint.base_url or environment_base_url(name) or model.default_base_url,
+            api_key=key,
+            region=endpoint.region,
+            options=dict(endpoint.options),
+        )
+
+    def _answered(self, step: Send, exchange: Exchange, reply: Reply) -> Reply:
+        self.health.succeeded(step.target.origin)
+        if self.keep_raw:
+            reply.raw = {"request": exchange.body, "response": reply.raw}
+        return with_own_names(reply, step)
+
+    def _failed(self, step: Send, fault: ProviderError) -> None:
+        if not counts_against_health(fault):
+            return
+        health = self.route.spec.health
+        limited = fault.kind in ("rate_limit", "quota")
+        self.health.failed(
+            step.target.origin,
+            time.monotonic(),
+            threshold=health.open_after_failures or _OPEN_AFTER_FAILURES,
+            open_s=health.open_seconds or _OPEN_S,
+            retry_after_s=(fault.retry_after_s or _OPEN_S) if limited else None,
+        )
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """A streamed answer on its way, with the caller's own tool names."""
+
+    ports: CallPorts
+    step: Send
+    exchange: Exchange
+    arriving: Arriving
+
+    def reply(self) -> Reply:
+        """The whole answer."""
+        try:
+            reply = self.arriving.reply()
+        except ProviderError as fault:
+            self.ports._failed(self.step, fault)  # noqa: SLF001  the arrival is a part of its ports
+            raise
+        return self.ports._answered(self.step, self.exchange, reply)  # noqa: SLF001
+
+    def partial(self) -> Reply:
+        """What has arrived so far."""
+        return with_own_names(self.arriving.partial(), self.step)
+
+    def watched(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
+        """The deltas, with the caller's own tool names; a fault counts against health."""
+        names = self.step.prepared.tool_names
+        try:
+            for delta in deltas:
+                if names and delta.tool_call is not None:
+                    delta.tool_call = replace(delta.tool_call, name=names.get(delta.tool_call.name, delta.tool_call.name))
+                yield delta
+        except ProviderError as fault:
+            self.ports._failed(self.step, fault)  # noqa: SLF001
+            raise
+        finally:
+            close = getattr(deltas, "close", None)
+            if close is not None:
+                close()
+
+    async def awatched(self, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+        """The same without holding the loop."""
+        names = self.step.prepared.tool_names
+        try:
+            async for delta in deltas:
+                if names and delta.tool_call is not None:
+                    delta.tool_call = replace(delta.tool_call, name=names.get(delta.tool_call.name, delta.tool_call.name))
+                yield delta
+        except ProviderError as fault:
+            self.ports._failed(self.step, fault)  # noqa: SLF001
+            raise
+        finally:
+            close = getattr(deltas, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def with_own_names(reply: Reply, step: Send) -> Reply:
+    """The reply with the tool names that the caller gave, where the target wanted others."""
+    names = step.prepared.tool_names
+    if names and reply.message.tool_calls:
+        parts = tuple(
+            replace(part, name=names.get(part.name, part.name)) if part.type == "tool_call" else part
+            for part in reply.message.parts
+        )
+        reply.message = replace(reply.message, parts=parts)
+    return reply
+
+
+def timeouts_of(route: ModelRoute, model: Model) -> Timeouts:
+    """The Model's own time-outs, else the route's, else the defaults."""
+    own, routed = model.spec.timeouts, route.spec.timeouts
+    return Timeouts(
+        connect_s=own.connect_seconds or routed.connect_seconds or DEFAULT_TIMEOUTS.connect_s,
+        first_content_s=own.first_content_seconds or routed.first_content_seconds or DEFAULT_TIMEOUTS.first_content_s,
+        between_chunks_s=own.between_chunks_seconds or routed.between_chunks_seconds or DEFAULT_TIMEOUTS.between_chunks_s,
+        attempt_s=own.attempt_seconds or routed.attempt_seconds or DEFAULT_TIMEOUTS.attempt_s,
+    )

@@ -1,0 +1,77 @@
+"""A circuit breaker per (provider, endpoint, model). The state machine is pure: moments come in as seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Condition = Literal["Healthy", "Degraded", "Unhealthy", "Unknown"]
+
+_MAX_OPEN_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Closed while `open_until_s` lies in the past. After it one probe may pass; its failure opens for twice as long."""
+
+    failures: int = 0
+    openings: int = 0
+    open_until_s: float = 0.0
+    probing: bool = False
+    seen: bool = False
+
+    def failed(self, now_s: float, *, threshold: int, open_s: float, retry_after_s: float | None = None) -> Breaker:
+        """After a failure. A rate limit with Retry-After opens at once, until then, and is no sign of ill health."""
+        if retry_after_s is not None:
+            return replace(self, open_until_s=max(self.open_until_s, now_s + retry_after_s), probing=False, seen=True)
+        failures = self.failures + 1
+        if failures < threshold and not self.probing:
+            return replace(self, failures=failures, seen=True)
+        openings = self.openings + 1
+        until_s = now_s + min(_MAX_OPEN_S, open_s * 2 ** (openings - 1))
+        return Breaker(failures, openings, until_s, probing=False, seen=True)
+
+    def succeeded(self) -> Breaker:
+        """After an answer that ended in order."""
+        return Breaker(seen=True)
+
+    def is_open(self, now_s: float) -> bool:
+        """Is the backend passed over right now?"""
+        return now_s < self.open_until_s
+
+    def condition(self, now_s: float) -> Condition:
+        """The health as `status` shows it."""
+        if not self.seen:
+            return "Unknown"
+        if self.is_open(now_s):
+            return "Unhealthy"
+        return "Degraded" if self.failures else "Healthy"
+
+
+class Health:
+    """The breakers of one `Joch`, keyed by `Target.origin`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._breakers: dict[str, Breaker] = {}
+
+    def snapshot(self, origins: Iterable[str]) -> dict[str, Breaker]:
+        """The breakers of these backends, as they stand."""
+        return {origin: self._breakers.get(origin, Breaker()) for origin in origins}
+
+    def failed(
+        self, origin: str, now_s: float, *, threshold: int, open_s: float, retry_after_s: float | None = None
+    ) -> None:
+        """Count a failure."""
+        with self._lock:
+            breaker = self._breakers.get(origin, Breaker())
+            self._breakers[origin] = breaker.failed(now_s, threshold=threshold, open_s=open_s, retry_after_s=retry_after_s)
+
+    def succeeded(self, origin: str) -> None:
+        """Count an answer."""
+        breaker = self._breakers.get(origin)
+        if breaker is None or breaker.failures or breaker.openings or breaker.open_until_s or not breaker.seen:
+            with self._lock:
+                self._breakers[origin] = Breaker(seen=True)
