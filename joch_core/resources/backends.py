@@ -19,7 +19,7 @@ from joch_core.resources.base import nearest
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The facts of a provider. `catalog` names whose models it serves under the same ids (for capabilities and limits)."""
+    """The facts of a provider. `catalog` names whose models it serves, so that their abilities are known."""
 
     name: str
     api: Api
@@ -28,7 +28,7 @@ class Provider:
     place: Literal["hosted", "local"] = "hosted"
     #: Where it listens when nobody says anything else; None: its SDK knows, or it must be said.
     base_url: str | None = None
-    catalog: str = ""
+    catalog: tuple[str, ...] = ()
 
 
 #: Reasoning with function tools is refused on Chat Completions from gpt-5.4 on, and encrypted reasoning exists on Responses
@@ -38,14 +38,14 @@ _RESPONSES = r"(o[1-9]|gpt-([5-9]|\d\d)|gpt-chat|codex|computer-use)"
 PROVIDERS: Mapping[str, Provider] = {
     row.name: row
     for row in (
-        Provider("openai", "openai-chat", ((_RESPONSES, "openai-responses"),), catalog="openai"),
-        Provider("azure-openai", "openai-chat", ((_RESPONSES, "openai-responses"),), catalog="openai"),
-        Provider("anthropic", "anthropic-messages", catalog="anthropic"),
+        Provider("openai", "openai-chat", ((_RESPONSES, "openai-responses"),), catalog=("openai",)),
+        Provider("azure-openai", "openai-chat", ((_RESPONSES, "openai-responses"),), catalog=("openai",)),
+        Provider("anthropic", "anthropic-messages", catalog=("anthropic",)),
         Provider(
-            "bedrock", "openai-chat", ((r"([a-z-]+\.)?anthropic\.|claude", "anthropic-messages"),), catalog="anthropic"
+            "bedrock", "openai-chat", ((r"([a-z-]+\.)?anthropic\.|claude", "anthropic-messages"),), catalog=("anthropic", "openai")
         ),
-        Provider("vertex", "gemini-generate", ((r"claude", "anthropic-messages"),), catalog="google"),
-        Provider("google", "gemini-generate", catalog="google"),
+        Provider("vertex", "gemini-generate", ((r"claude", "anthropic-messages"),), catalog=("google", "anthropic")),
+        Provider("google", "gemini-generate", catalog=("google",)),
         Provider("ollama", "openai-chat", place="local", base_url="http://localhost:11434/v1"),
         Provider("vllm", "openai-chat", place="local", base_url="http://localhost:8000/v1"),
         Provider("llama-cpp", "openai-chat", place="local", base_url="http://localhost:8080/v1"),

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from joch_core.capabilities import CAPABILITIES, Api, Capability, Dialect, Target
 from joch_core.messages import Json, Usage
 from joch_core.resources import backends, dialects
-from joch_core.resources.base import Count, Flag, Positive, Ref, Resource, Seconds, Spec, fault, nearest
+from joch_core.resources.base import Flag, Positive, Ref, Resource, Seconds, Spec, fault, nearest
 from joch_core.resources.pricing import FREE, Pricing
 
 
