@@ -6,7 +6,6 @@ Names are looked up on first use, so that `import joch_core` loads neither an SD
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,37 +52,66 @@ if TYPE_CHECKING:
         Usage,
     )
 
-_HOMES = {
-    "joch_core.errors": (
-        "Attempt", "BudgetExceeded", "CallInProgress", "ContextTooSmall", "ConversationConflict", "InvalidArgument",
-        "InvalidResource", "JochError", "KeyConflict", "LedgerError", "MigrationRefused", "NoEligibleCandidate",
-        "NotExecuted", "NotFound", "OutcomeUnknown", "PolicyDenied", "ProviderError", "RouteError", "RouteExhausted",
-        "StoreError", "StreamInterrupted",
-    ),
-    "joch_core.messages": (
-        "Audio", "Delta", "File", "Image", "Json", "Message", "ModelRequest", "Native", "Other", "Reasoning", "Reply",
-        "ServerTool", "Text", "ToolCall", "ToolResult", "ToolSpec", "Usage",
-    ),
-}  # fmt: skip
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+#: Where the names live, the cheapest room first.
+_ROOMS = ("joch_core.errors", "joch_core.messages")
 
-__all__ = [  # noqa: PLE0604  the list is made of names
-    "__version__",
-    *sorted(_HOME_OF),
+__all__ = [
+    "Attempt",
+    "Audio",
+    "BudgetExceeded",
+    "CallInProgress",
+    "ContextTooSmall",
+    "ConversationConflict",
+    "Delta",
+    "File",
+    "Image",
+    "InvalidArgument",
+    "InvalidResource",
+    "JochError",
+    "Json",
+    "KeyConflict",
+    "LedgerError",
+    "Message",
+    "MigrationRefused",
+    "ModelRequest",
+    "Native",
+    "NoEligibleCandidate",
+    "NotExecuted",
+    "NotFound",
+    "Other",
+    "OutcomeUnknown",
+    "PolicyDenied",
+    "ProviderError",
+    "Reasoning",
+    "Reply",
+    "RouteError",
+    "RouteExhausted",
+    "ServerTool",
+    "StoreError",
+    "StreamInterrupted",
+    "Text",
+    "ToolCall",
+    "ToolResult",
+    "ToolSpec",
+    "Usage",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             return version("joch")
         except PackageNotFoundError:  # a source tree that was never installed
             return "0+unknown"
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'joch_core' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(room)
+            if hasattr(module, name):
+                value = globals()[name] = getattr(module, name)
+                return value
+    raise AttributeError(f"module 'joch_core' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ Payloads, by type (field names as written):
 `MessageAdded`            `{message, backend?}`: one message of the conversation in the form of `message_to_json`; `backend`
                           says which one wrote it (assistant messages)
 `RouteDecided`            `{route, candidates: [{backend, verdict, code, reason, …}], demand, estimateTokens, catalogHash}`
+`CandidateSkipped`        `{backend, code, reason}`: it could have been asked, but this very request does not fit it
 `ModelCallStarted`        `{backend, provider, model, region, attempt, fallbackIndex, estimateTokens, reservedUsd?}`
 `ModelCallCompleted`      `{backend, provider, model, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens,
                           reasoningTokens, costUsd, latencyMs, region, finish, fallbackIndex, route}`

@@ -70,6 +70,7 @@ class Call:
     on_interrupt: str = "error"
     account: Account | None = None
     trace_id: str | None = None
+    span_id: str | None = None
     framework: str | None = None
     agent: str | None = None
 
@@ -257,10 +258,9 @@ def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) 
     reply.cost_usd = None if cost is None else Decimal(state.cost_micro_usd) / 1_000_000
     reply.attempts = (*state.attempts, Attempt(verdict.backend, "ok"))
     reply.losses = tuple({"code": gap.code, "text": gap.text} for gap in asked.prepared.gaps if gap.level != "ok")
-    if state.left is not None:
-        reply.switched_from = call.previous or state.left.backend
-    elif call.previous != verdict.backend:
-        reply.switched_from = call.previous
+    reply.switch_reason = _reason(call, state, verdict)
+    if reply.switch_reason is not None:
+        reply.switched_from = call.previous or (state.left.backend if state.left is not None else None)
     return reply
 
 
@@ -290,6 +290,7 @@ def _interrupted(call: Call, state: _Progress, asked: _Asked, broken: StreamInte
 def _pass_over(state: _Progress, verdict: Verdict, code: str, reason: str, trigger: SwitchReason) -> None:
     verdict.outcome, verdict.code, verdict.reason, verdict.trigger = "skipped", code, reason, trigger
     state.attempts.append(Attempt(verdict.backend, code, message=reason))
+    state.drafts.append(Draft("CandidateSkipped", {"backend": verdict.backend, "code": code, "reason": reason}))
     state.left, state.reason = verdict, trigger
 
 
@@ -305,6 +306,7 @@ def _record(
             draft,
             execution=state.execution,
             trace_id=call.trace_id,
+            span_id=call.span_id,
             agent=call.agent,
             framework=call.framework,
         )
