@@ -50,6 +50,10 @@ if TYPE_CHECKING:
         ToolResult,
         ToolSpec,
         Usage,
+        call_id,
+        is_call_id,
+        message_from_json,
+        message_to_json,
     )
 
 #: Where the names live, the cheapest room first.
@@ -94,6 +98,10 @@ __all__ = [
     "ToolResult",
     "ToolSpec",
     "Usage",
+    "call_id",
+    "is_call_id",
+    "message_from_json",
+    "message_to_json",
 ]
 
 
