@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from joch_core.messages import (
+from joch_core import (
     Audio,
     File,
     Image,

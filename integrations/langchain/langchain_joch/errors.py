@@ -19,7 +19,7 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
-from joch_core.errors import (
+from joch_core import (
     BudgetExceeded,
     ContextTooSmall,
     ConversationConflict,

@@ -11,8 +11,7 @@ import binascii
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from joch_core.errors import InvalidArgument
-from joch_core.messages import Audio, File, Image, Json, Part
+from joch_core import Audio, File, Image, InvalidArgument, Json, Part
 
 
 def decode(data: str | bytes) -> bytes:

@@ -24,8 +24,8 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
-from joch_core.errors import InvalidArgument
-from joch_core.messages import (
+from joch_core import (
+    InvalidArgument,
     Json,
     Message,
     Part,

@@ -13,8 +13,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import SecretStr
 
-from joch_core.errors import InvalidArgument
-from joch_core.messages import Json
+from joch_core import InvalidArgument, Json
 from langchain_joch.tools import tool_choice, tool_name, tool_specs
 
 _RENAMED = {

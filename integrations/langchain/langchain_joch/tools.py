@@ -12,8 +12,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from joch_core.errors import InvalidArgument
-from joch_core.messages import Json, ToolSpec
+from joch_core import InvalidArgument, Json, ToolSpec
 
 Tool = Json | type | Callable[..., Any] | BaseTool | ToolSpec
 
