@@ -1,7 +1,444 @@
-"""The shelf of graph threads. Its tables are `SCHEMA`; the class `Threads` follows."""
+"""The shelf of graph threads: checkpoints, the versions of their channels, and pending writes, as a graph framework keeps them.
+
+Holds bytes that somebody else serialised; knows no framework and decodes nothing. Lists grow by what is new (`chains.py`),
+so a thread of n steps takes O(n) bytes. Every method is one transaction of its own. The tables are in `graphs.py`.
+"""
 
 from __future__ import annotations
 
+import json
+import secrets
+import zlib
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from joch_core.errors import ConversationConflict
+from joch_core.stores.base import Cursor, Database
+from joch_core.stores.chains import (
+    DIGEST_BYTES,
+    Blob,
+    Content,
+    Items,
+    Lane,
+    Shape,
+    StaleBase,
+    Version,
+    flat,
+    read_items,
+    read_versions,
+    sweep,
+    unflat,
+    write_items,
+    write_version,
+)
 from joch_core.stores.graphs import SCHEMA
 
-__all__ = ["SCHEMA"]
+__all__ = [
+    "SCHEMA",
+    "Blob",
+    "Content",
+    "Fence",
+    "Items",
+    "Shape",
+    "Snapshot",
+    "StaleBase",
+    "Stored",
+    "Threads",
+    "Version",
+    "Write",
+]
+
+_TABLES = ("graph_checkpoint", "graph_version", "graph_item", "graph_write")
+#: Short values are not worth a compressor's header.
+_WORTH_PACKING_BYTES = 128
+_PACKED = "z:"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One checkpoint without its channel values. `versions` names the version of each channel; `run` is the caller's run id."""
+
+    lane: str
+    checkpoint: str
+    parent: str | None
+    versions: Mapping[str, Version]
+    body: Blob
+    metadata: Blob
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What the writer believes to be the newest checkpoint of the lane; None: that there is none."""
+
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One pending write of a task. A negative position may be written again, any other keeps its first content."""
+
+    task: str
+    position: int
+    path: str
+    channel: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A checkpoint as it was found; `contents`, `writes` and `items` are filled by `get` only."""
+
+    thread: str
+    snapshot: Snapshot
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    writes: Sequence[Write] = ()
+    items: Mapping[bytes, Blob] = field(default_factory=dict)
+
+
+def _pack(blob: Blob) -> Blob:
+    kind, data = blob
+    if len(data) >= _WORTH_PACKING_BYTES and len(packed := zlib.compress(data, 6)) < len(data):
+        return _PACKED + kind, packed
+    return blob
+
+
+def _unpack(kind: str, data: bytes) -> Blob:
+    return (kind.removeprefix(_PACKED), zlib.decompress(data)) if kind.startswith(_PACKED) else (kind, bytes(data))
+
+
+def _run_key(run: str | None) -> bytes | None:
+    return None if run is None else blake2b(run.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _versions(packed: bytes) -> dict[str, Version]:
+    found: dict[str, Version] = json.loads(zlib.decompress(packed))
+    return found
+
+
+_CHECKPOINT = "c.lane, c.checkpoint, c.parent, c.versions, c.body_kind, c.body, c.metadata_kind, c.metadata"
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    lane, checkpoint, parent, versions, body_kind, body, metadata_kind, metadata = row
+    return Snapshot(
+        lane,
+        bytes(checkpoint).decode(),
+        None if parent is None else bytes(parent).decode(),
+        _versions(versions),
+        _unpack(body_kind, body),
+        _unpack(metadata_kind, metadata),
+    )
+
+
+class Threads:
+    """The graph threads of one namespace. May be used from several threads."""
+
+    def __init__(self, database: Database, namespace: str) -> None:
+        self._database = database
+        self.namespace = namespace
+
+    # ------------------------------------------------------------------------------------------------------ writing
+    def secret(self, thread: str, proposal: Blob) -> Blob:
+        """The secret of a thread, which keys the digests of its items; `proposal` becomes it if there is none."""
+        with self._database.writing() as cursor:
+            key = self._lock(cursor, thread)
+            cursor.execute(
+                "UPDATE graph_thread SET secret_kind = ?, secret = ? WHERE namespace = ? AND id = ? AND secret IS NULL",
+                (*proposal, self.namespace, key),
+            )
+            row = cursor.execute(
+                "SELECT secret_kind, secret FROM graph_thread WHERE namespace = ? AND id = ?", (self.namespace, key)
+            ).fetchone()
+        assert row is not None
+        return row[0], bytes(row[1])
+
+    def put(
+        self,
+        thread: str,
+        snapshot: Snapshot,
+        contents: Mapping[str, Content],
+        items: Mapping[bytes, Blob],
+        *,
+        fence: Fence | None = None,
+    ) -> None:
+        """Keep a checkpoint, the channels that it changed (`contents`, at the versions it names), and their new items.
+
+        Raises:
+            ConversationConflict: the fence does not hold; nothing was written.
+            StaleBase: a base is gone; nothing was written.
+        """
+        with self._database.writing() as cursor:
+            lane = Lane(self.namespace, self._lock(cursor, thread), snapshot.lane)
+            if fence is not None:
+                _check_fence(cursor, lane, thread, snapshot.checkpoint, fence)
+            write_items(cursor, lane, items)
+            for channel, content in contents.items():
+                write_version(cursor, lane, channel, str(snapshot.versions[channel]), content)
+            cursor.execute(
+                "INSERT INTO graph_checkpoint (namespace, thread, lane, checkpoint, parent, run, versions, body_kind, body,"
+                " metadata_kind, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (namespace, thread, lane, checkpoint) DO UPDATE SET parent = excluded.parent,"
+                " run = excluded.run, versions = excluded.versions, body_kind = excluded.body_kind, body = excluded.body,"
+                " metadata_kind = excluded.metadata_kind, metadata = excluded.metadata",
+                (
+                    *lane.key,
+                    snapshot.checkpoint.encode(),
+                    None if snapshot.parent is None else snapshot.parent.encode(),
+                    _run_key(snapshot.run),
+                    zlib.compress(json.dumps(dict(snapshot.versions), separators=(",", ":")).encode(), 6),
+                    *_pack(snapshot.body),
+                    *_pack(snapshot.metadata),
+                ),
+            )
+
+    def put_writes(
+        self, thread: str, lane: str, checkpoint: str, writes: Iterable[Write], items: Mapping[bytes, Blob]
+    ) -> None:
+        """Keep pending writes of a checkpoint, which need not be there yet."""
+        with self._database.writing() as cursor:
+            where = Lane(self.namespace, self._lock(cursor, thread), lane)
+            write_items(cursor, where, items)
+            for write in writes:
+                again = (
+                    "(namespace, thread, lane, checkpoint, task, position) DO UPDATE SET path = excluded.path,"
+                    " channel = excluded.channel, kind = excluded.kind, data = excluded.data"
+                )
+                cursor.execute(
+                    "INSERT INTO graph_write (namespace, thread, lane, checkpoint, task, position, path, channel, kind, data)"  # noqa: S608
+                    f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {again if write.position < 0 else 'DO NOTHING'}",
+                    (
+                        *where.key,
+                        checkpoint.encode(),
+                        write.task,
+                        write.position,
+                        write.path,
+                        write.channel,
+                        *flat(write.content),
+                    ),
+                )
+
+    def _lock(self, cursor: Cursor, thread: str) -> int:
+        """The id of a thread, made if need be. Holds the thread's row until the transaction ends: one writer at a time."""
+        take = "UPDATE graph_thread SET revision = revision + 1 WHERE namespace = ? AND thread = ? RETURNING id"
+        if rows := cursor.execute(take, (self.namespace, thread)).fetchall():
+            return int(rows[0][0])
+        cursor.execute(
+            "INSERT INTO graph_thread (namespace, thread, id, revision) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            (self.namespace, thread, secrets.randbits(63)),
+        )
+        return int(cursor.execute(take, (self.namespace, thread)).fetchall()[0][0])
+
+    # ------------------------------------------------------------------------------------------------------ reading
+    def get(
+        self,
+        thread: str,
+        lane: str,
+        checkpoint: str | None = None,
+        *,
+        known: Container[bytes] = (),
+        channels: Collection[str] | None = None,
+    ) -> Stored | None:
+        """One checkpoint (the newest of the lane, if none is named) with contents, pending writes and items.
+
+        Args:
+            thread: The thread's name.
+            lane: The graph namespace in it; "" is the root graph.
+            checkpoint: Its id.
+            known: Digests of items that the caller has and does not want again.
+            channels: If given, contents and writes of these channels only.
+        """
+        with self._database.reading() as cursor:
+            key = self._find(cursor, thread)
+            if key is None:
+                return None
+            where = Lane(self.namespace, key, lane)
+            row = cursor.execute(
+                f"SELECT {_CHECKPOINT} FROM graph_checkpoint AS c"  # noqa: S608
+                " WHERE c.namespace = ? AND c.thread = ? AND c.lane = ?"
+                + (" ORDER BY c.checkpoint DESC LIMIT 1" if checkpoint is None else " AND c.checkpoint = ?"),
+                where.key if checkpoint is None else (*where.key, checkpoint.encode()),
+            ).fetchone()
+            if row is None:
+                return None
+            return _fill(cursor, where, Stored(thread, _snapshot(row)), known, channels, {})
+
+    def page(
+        self,
+        *,
+        thread: str | None = None,
+        lane: str | None = None,
+        checkpoint: str | None = None,
+        before: str | None = None,
+        after: Stored | None = None,
+        limit: int,
+    ) -> list[Stored]:
+        """Checkpoints without their contents, newest first; `after` is the last one of the page before."""
+        conditions, parameters = ["c.namespace = ?"], [self.namespace]
+        given: tuple[tuple[str, str | bytes | None], ...] = (
+            ("t.thread = ?", thread),
+            ("c.lane = ?", lane),
+            ("c.checkpoint = ?", None if checkpoint is None else checkpoint.encode()),
+            ("c.checkpoint < ?", None if before is None else before.encode()),
+        )
+        bound: list[Any] = [*parameters]
+        for condition, parameter in given:
+            if parameter is not None:
+                conditions.append(condition)
+                bound.append(parameter)
+        if after is not None:
+            last = after.snapshot
+            conditions.append("(c.checkpoint < ? OR (c.checkpoint = ? AND (t.thread > ? OR (t.thread = ? AND c.lane > ?))))")
+            bound += [last.checkpoint.encode()] * 2 + [after.thread] * 2 + [last.lane]
+        with self._database.reading() as cursor:
+            rows = cursor.execute(
+                f"SELECT t.thread, {_CHECKPOINT} FROM graph_checkpoint AS c"  # noqa: S608
+                " JOIN graph_thread AS t ON t.namespace = c.namespace AND t.id = c.thread"
+                f" WHERE {' AND '.join(conditions)} ORDER BY c.checkpoint DESC, t.thread, c.lane LIMIT ?",
+                (*bound, limit),
+            ).fetchall()
+        return [Stored(name, _snapshot(row)) for name, *row in rows]
+
+    def filled(self, stored: Sequence[Stored], known: Container[bytes] = ()) -> list[Stored]:
+        """Checkpoints of a page with contents, writes and items; those that have gone in between are left out."""
+        found: list[Stored] = []
+        items: dict[bytes, Blob] = {}
+        with self._database.reading() as cursor:
+            for one in stored:
+                key = self._find(cursor, one.thread)
+                if key is not None:
+                    found.append(_fill(cursor, Lane(self.namespace, key, one.snapshot.lane), one, known, None, items))
+        return found
+
+    def _find(self, cursor: Cursor, thread: str) -> int | None:
+        row = cursor.execute(
+            "SELECT id FROM graph_thread WHERE namespace = ? AND thread = ?", (self.namespace, thread)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    # ----------------------------------------------------------------------------------------------- whole threads
+    def delete(self, thread: str) -> None:
+        """Forget a thread with everything in it."""
+        with self._database.writing() as cursor:
+            key = self._find(cursor, thread)
+            if key is not None:
+                self._forget(cursor, key)
+
+    def _forget(self, cursor: Cursor, key: int) -> None:
+        for table in _TABLES:
+            cursor.execute(f"DELETE FROM {table} WHERE namespace = ? AND thread = ?", (self.namespace, key))  # noqa: S608
+        cursor.execute("DELETE FROM graph_thread WHERE namespace = ? AND id = ?", (self.namespace, key))
+
+    def delete_runs(self, runs: Iterable[str]) -> None:
+        """Forget the checkpoints that these runs made, with their pending writes."""
+        with self._database.writing() as cursor:
+            doomed: dict[int, list[tuple[str, bytes]]] = {}
+            for run in runs:
+                for key, lane, checkpoint in cursor.execute(
+                    "SELECT thread, lane, checkpoint FROM graph_checkpoint WHERE namespace = ? AND run = ?",
+                    (self.namespace, _run_key(run)),
+                ).fetchall():
+                    doomed.setdefault(key, []).append((lane, bytes(checkpoint)))
+            for key, checkpoints in doomed.items():
+                self._drop(cursor, key, checkpoints)
+
+    def keep_only(self, thread: str, keep: Mapping[str, Collection[str]]) -> None:
+        """Forget every checkpoint of a thread but those that are named, lane by lane."""
+        kept = {(lane, checkpoint.encode()) for lane, checkpoints in keep.items() for checkpoint in checkpoints}
+        with self._database.writing() as cursor:
+            key = self._find(cursor, thread)
+            if key is None:
+                return
+            self._lock(cursor, thread)
+            rows = cursor.execute(
+                "SELECT lane, checkpoint FROM graph_checkpoint WHERE namespace = ? AND thread = ?", (self.namespace, key)
+            ).fetchall()
+            found = [(lane, bytes(checkpoint)) for lane, checkpoint in rows]
+            self._drop(cursor, key, [one for one in found if one not in kept])
+
+    def _drop(self, cursor: Cursor, key: int, checkpoints: Sequence[tuple[str, bytes]]) -> None:
+        for table in ("graph_checkpoint", "graph_write"):
+            cursor.executemany(
+                f"DELETE FROM {table} WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ?",  # noqa: S608
+                [(self.namespace, key, lane, checkpoint) for lane, checkpoint in checkpoints],
+            )
+        left = cursor.execute(
+            "SELECT lane, versions FROM graph_checkpoint WHERE namespace = ? AND thread = ?", (self.namespace, key)
+        ).fetchall()
+        if not left:
+            self._forget(cursor, key)
+            return
+        used = {(lane, channel, str(version)) for lane, packed in left for channel, version in _versions(packed).items()}
+        sweep(cursor, self.namespace, key, used)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a thread with its whole history; what the target already has stays."""
+        columns = {
+            "graph_checkpoint": "lane, checkpoint, parent, run, versions, body_kind, body, metadata_kind, metadata",
+            "graph_version": "lane, channel, version, base, keep, depth, kind, data",
+            "graph_item": "digest, kind, data",
+            "graph_write": "lane, checkpoint, task, position, path, channel, kind, data",
+        }
+        with self._database.writing() as cursor:
+            old = self._find(cursor, source)
+            if old is None or source == target:
+                return
+            new = self._lock(cursor, target)
+            for table, names in columns.items():
+                cursor.execute(
+                    f"INSERT INTO {table} (namespace, thread, {names}) SELECT namespace, ?, {names} FROM {table}"  # noqa: S608
+                    " WHERE namespace = ? AND thread = ? ON CONFLICT DO NOTHING",
+                    (new, self.namespace, old),
+                )
+            cursor.execute(
+                "UPDATE graph_thread SET (secret_kind, secret) ="
+                " (SELECT secret_kind, secret FROM graph_thread WHERE namespace = ? AND id = ?)"
+                " WHERE namespace = ? AND id = ? AND secret IS NULL",
+                (self.namespace, old, self.namespace, new),
+            )
+
+
+def _fill(
+    cursor: Cursor,
+    lane: Lane,
+    stored: Stored,
+    known: Container[bytes],
+    channels: Collection[str] | None,
+    items: dict[bytes, Blob],
+) -> Stored:
+    """Contents and writes of a checkpoint; the items that it needs join those that are there already."""
+    wanted = {
+        channel: str(version)
+        for channel, version in stored.snapshot.versions.items()
+        if channels is None or channel in channels
+    }
+    contents = read_versions(cursor, lane, wanted)
+    rows = cursor.execute(
+        "SELECT task, position, path, channel, kind, data FROM graph_write"
+        " WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ?",
+        (*lane.key, stored.snapshot.checkpoint.encode()),
+    ).fetchall()
+    writes = [
+        Write(task, position, path, channel, unflat(kind, data))
+        for task, position, path, channel, kind, data in rows
+        if channels is None or channel in channels
+    ]
+    writes.sort(key=lambda write: (write.path, write.task, write.position))
+    parts = [one for one in (*contents.values(), *(write.content for write in writes)) if isinstance(one, Items)]
+    missing = {digest for one in parts for digest in one.digests if digest not in known and digest not in items}
+    items.update(read_items(cursor, lane, missing))
+    return Stored(stored.thread, stored.snapshot, contents, writes, items)
+
+
+def _check_fence(cursor: Cursor, lane: Lane, thread: str, checkpoint: str, fence: Fence) -> None:
+    row = cursor.execute(
+        "SELECT max(checkpoint) FROM graph_checkpoint WHERE namespace = ? AND thread = ? AND lane = ?", lane.key
+    ).fetchone()
+    newest = None if row is None or row[0] is None else bytes(row[0]).decode()
+    if newest not in {fence.head, checkpoint}:
+        raise ConversationConflict(
+            f"thread {thread!r}: another writer put checkpoint {newest} after {fence.head}, on which this one builds;"
+            " nothing was written. Run again from the newest state, or fork on purpose by naming the checkpoint_id"
+        )

@@ -1,0 +1,150 @@
+"""From values to what the shelf stores, and back. Knows the serialiser and the memory; does no I/O but for a thread's secret."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.base import SerializerProtocol
+from langgraph.checkpoint.joch.items import Forgotten, ItemMemory, Track, add_item, encode, is_worth_splitting, mark_of
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+
+from joch_core import StoreError
+from joch_core.stores.threads import Blob, Content, Items, Threads, Version
+
+_ARRAY_16, _ARRAY_32 = 0xDC, 0xDD
+Place = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Change:
+    """What a checkpoint changes, ready for the shelf, and what to remember once it is there."""
+
+    contents: dict[str, Content] = field(default_factory=dict)
+    items: dict[bytes, Blob] = field(default_factory=dict)
+    tracks: dict[Place, Track] = field(default_factory=dict)
+
+
+def _array(parts: Sequence[bytes]) -> bytes:
+    """Packed values as one packed list (https://github.com/msgpack/msgpack/blob/master/spec.md#array-format-family)."""
+    count = len(parts)
+    if count < 16:  # noqa: PLR2004  # the sizes of the format
+        header = bytes([0x90 | count])
+    elif count < 1 << 16:
+        header = bytes([_ARRAY_16]) + count.to_bytes(2, "big")
+    else:
+        header = bytes([_ARRAY_32]) + count.to_bytes(4, "big")
+    return header + b"".join(parts)
+
+
+class Codec:
+    """One serialiser over one memory."""
+
+    def __init__(self, serde: SerializerProtocol, memory: ItemMemory) -> None:
+        self._serde = serde
+        self._cipher = serde.cipher if isinstance(serde, EncryptedSerializer) else None
+        self._inner = serde.serde if isinstance(serde, EncryptedSerializer) else serde
+        self._memory = memory
+
+    # -------------------------------------------------------------------------------------------------------- writing
+    def key(self, thread: str, threads: Threads) -> bytes:
+        """The key of the digests of a thread: secret where values are encrypted, since a bare hash tells what is equal."""
+        if self._cipher is None:
+            return b""
+        found = self._memory.secrets.get(thread)
+        if found is None:
+            found = self.load(threads.secret(thread, self.dump(secrets.token_bytes(32))))
+            self._memory.secrets[thread] = found
+        return bytes(found)
+
+    def dump(self, value: Any) -> Blob:
+        """A value as it is stored."""
+        return self._dump_item(value)[0]
+
+    def _dump_item(self, value: Any) -> tuple[Blob, bytes]:
+        kind, plain = self._inner.dumps_typed(value)
+        if self._cipher is None:
+            return (kind, plain), plain
+        cipher, data = self._cipher.encrypt(plain)
+        return (f"{kind}+{cipher}", data), plain
+
+    def content(self, value: Any, items: MutableMapping[bytes, Blob], key: bytes) -> Content:
+        """A written value: lists and messages by their items, which are the same that the checkpoint will have."""
+        if is_worth_splitting(value):
+            return Items([add_item(one, items, self._memory, key, self._dump_item)[0] for one in value])
+        if isinstance(value, BaseMessage):
+            return Items([add_item(value, items, self._memory, key, self._dump_item)[0]], "one")
+        return self.dump(value)
+
+    def change(
+        self, thread: str, lane: str, values: Mapping[str, Any], versions: Mapping[str, Version], key: bytes
+    ) -> Change:
+        """The changed channels of a checkpoint; lists as changes of those that this process knows."""
+        change = Change()
+        for channel, value in values.items():
+            inner, shape = (value.value, "delta") if isinstance(value, _DeltaSnapshot) else (value, "list")
+            if not is_worth_splitting(inner):
+                change.contents[channel] = self.content(value, change.items, key)
+                continue
+            place = (thread, lane, channel)
+            known = self._memory.tracks(place)
+            done = encode(inner, known, self._memory, key, self._dump_item)
+            change.items.update(done.items)
+            change.contents[channel] = Items(done.digests, shape, done.base, done.keep)
+            change.tracks[place] = done.track(str(versions[channel]))
+        return change
+
+    # -------------------------------------------------------------------------------------------------------- reading
+    def load(self, blob: Blob) -> Any:
+        """A stored value.
+
+        Raises:
+            StoreError: the saver encrypts, and the row is not encrypted.
+        """
+        if self._cipher is not None and "+" not in blob[0]:
+            raise StoreError(
+                "the saver encrypts, but a stored row is plain text; it was not read, since nobody vouches for it"
+            )
+        return self._serde.loads_typed(blob)
+
+    def load_content(self, content: Content, items: Mapping[bytes, Blob]) -> Any:
+        """A stored value that may be made of items."""
+        if not isinstance(content, Items):
+            return self.load(content)
+        values = self._load_items(content.digests, items)[0]
+        match content.shape:
+            case "one":
+                return values[0]
+            case "delta":
+                return _DeltaSnapshot(values)
+            case "list":
+                return values
+
+    def load_channel(self, place: Place, version: str, content: Content, items: Mapping[bytes, Blob], *, note: bool) -> Any:
+        """The value of a channel; with `note`, its list is remembered, so that the next one can build on it."""
+        if not (isinstance(content, Items) and content.shape == "list" and note):
+            return self.load_content(content, items)
+        values, marks = self._load_items(content.digests, items)
+        self._memory.note(place, Track(version, tuple(values), marks, content.digests), written=False)
+        return values
+
+    def _load_items(self, digests: Sequence[bytes], items: Mapping[bytes, Blob]) -> tuple[list[Any], list[Any]]:
+        marks = [self._memory.get(digest) for digest in digests]
+        unknown = [at for at, mark in enumerate(marks) if mark is None]
+        values: list[Any] = [None if mark is None else mark.message() for mark in marks]
+        if any(digests[at] not in items for at in unknown):
+            raise Forgotten
+        blobs = [items[digests[at]] for at in unknown]
+        if self._cipher is None and blobs and all(kind == "msgpack" for kind, _ in blobs):
+            fresh = self.load(("msgpack", _array([data for _, data in blobs])))
+        else:
+            fresh = [self.load(blob) for blob in blobs]
+        for at, value, blob in zip(unknown, fresh, blobs, strict=True):
+            values[at] = value
+            marks[at] = mark_of(value)
+            self._memory.remember(digests[at], marks[at], len(blob[1]))
+        return values, marks

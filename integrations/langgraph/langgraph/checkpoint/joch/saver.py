@@ -1,0 +1,412 @@
+"""`JochSaver`: LangGraph's checkpointer contract, translated to the shelf of graph threads of a Joch store.
+
+Synchronous methods do the work, one transaction each; the asynchronous twins run them in a worker thread, so that no event loop
+waits for a disk. What is stored and how it stays small is the shelf's business (`joch_core.Threads`), what an item is that of `items.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    PendingWrite,
+    SerializerProtocol,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+)
+from langgraph.checkpoint.joch.codec import Codec
+from langgraph.checkpoint.joch.items import Forgotten
+from langgraph.checkpoint.joch.serde import Allowed, StrictSerializer
+from langgraph.checkpoint.joch.shelf import Shelf, StoreLike
+
+from joch_core import InvalidArgument
+from joch_core.stores.threads import Fence, Snapshot, StaleBase, Stored, Threads, Write
+
+_PAGE = 10
+_END = object()
+
+
+def _lane(config: RunnableConfig) -> str:
+    return str(config["configurable"].get("checkpoint_ns") or "")
+
+
+def _thread(config: RunnableConfig) -> str:
+    return str(config["configurable"]["thread_id"])
+
+
+def _config(thread: str, lane: str, checkpoint: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": lane, "checkpoint_id": checkpoint}}
+
+
+class JochSaver(BaseCheckpointSaver[str]):
+    """A LangGraph checkpointer on a Joch store.
+
+    Args:
+        store: A store's URL (`sqlite:///agents.db`, `postgresql://…`) or an open store. Default: `JOCH_STORE`, else the file under
+            `JOCH_HOME`. Nothing is opened before the first use.
+        serde: Another serialiser, for instance an `EncryptedSerializer`; it is used for everything that is stored.
+        allow: Types besides LangChain's and LangGraph's own that may stand in the state. Not together with `serde`.
+        fence: Refuse the checkpoint of a run whose thread another run has moved on (`ConversationConflict`).
+        namespace: Whose threads these are; default `JOCH_NAMESPACE`, else `default`.
+        memory_bytes: How much of the messages that were seen is kept in memory, so that reading need not decode it again.
+    """
+
+    def __init__(
+        self,
+        store: StoreLike | str | None = None,
+        *,
+        serde: SerializerProtocol | None = None,
+        allow: Iterable[Allowed] = (),
+        fence: bool = True,
+        namespace: str | None = None,
+        memory_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        allowed = tuple(allow)
+        if serde is not None and allowed:
+            raise InvalidArgument("`allow` belongs to the saver's own serialiser; tell yours which types it may load")
+        super().__init__(serde=serde or StrictSerializer(allowed))
+        self.fence = fence
+        self._shelf = Shelf(store, namespace, memory_bytes)  # shared by the copies that `with_allowlist` makes
+
+    @classmethod
+    def from_conn_string(cls, url: str, **options: Any) -> Self:
+        """A saver on the store at `url`: usable at once, and a context manager (sync or async) that closes it."""
+        return cls(url, **options)
+
+    # ------------------------------------------------------------------------------------------------- open and close
+    def setup(self) -> None:
+        """Open the store and make its tables. Called by the first use; calling it early or twice does no harm."""
+        self._shelf.threads()
+
+    async def asetup(self) -> None:
+        """`setup` in a worker thread."""
+        await asyncio.to_thread(self.setup)
+
+    def close(self) -> None:
+        """Close the store, if this saver opened it. May be called twice."""
+        self._shelf.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    @property
+    def joch_store(self) -> StoreLike:
+        """The store itself: how a chat model that runs in this graph finds it, also through a wrapper."""
+        return self._shelf.store()
+
+    @property
+    def _codec(self) -> Codec:
+        return Codec(self.serde, self._shelf.memory)
+
+    def _threads(self) -> Threads:
+        return self._shelf.threads()
+
+    # -------------------------------------------------------------------------------------------------------- reading
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """One checkpoint: the named one, else the newest of its thread and namespace; None if there is none."""
+        thread, lane, wanted = _thread(config), _lane(config), get_checkpoint_id(config)
+        try:
+            return self._get(thread, lane, wanted, self._shelf.memory)
+        except Forgotten:
+            return self._get(thread, lane, wanted, ())
+
+    def _get(self, thread: str, lane: str, wanted: str | None, known: Container[bytes]) -> CheckpointTuple | None:
+        stored = self._threads().get(thread, lane, wanted, known=known)
+        if wanted is None:
+            self._shelf.heads.read(thread, lane, None if stored is None else stored.snapshot.checkpoint)
+        else:
+            self._shelf.heads.release(thread, lane, wanted)
+        return None if stored is None else self._tuple(stored, note=True)
+
+    def _tuple(self, stored: Stored, *, note: bool = False) -> CheckpointTuple:
+        snapshot, codec = stored.snapshot, self._codec
+        values = {
+            channel: codec.load_channel(
+                (stored.thread, snapshot.lane, channel), str(snapshot.versions[channel]), content, stored.items, note=note
+            )
+            for channel, content in stored.contents.items()
+        }
+        return CheckpointTuple(
+            _config(stored.thread, snapshot.lane, snapshot.checkpoint),
+            cast(
+                "Checkpoint",
+                {**codec.load(snapshot.body), "channel_versions": dict(snapshot.versions), "channel_values": values},
+            ),
+            codec.load(snapshot.metadata),
+            None if snapshot.parent is None else _config(stored.thread, snapshot.lane, snapshot.parent),
+            [(write.task, write.channel, codec.load_content(write.content, stored.items)) for write in stored.writes],
+        )
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002  # the name is the contract's
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints, newest first: of a thread (and namespace, if named), or of all threads; `filter` is equality of metadata."""
+        for page in self._pages(config, filter, before, limit):
+            yield from page
+
+    def _pages(
+        self,
+        config: RunnableConfig | None,
+        wanted: Mapping[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> Iterator[Sequence[CheckpointTuple]]:
+        """The checkpoints of `list`, some at a time; no transaction is open while a page is out."""
+        named = {} if config is None else config["configurable"]
+        after: Stored | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None or wanted else min(left, _PAGE)
+            rows = self._threads().page(
+                thread=None if "thread_id" not in named else str(named["thread_id"]),
+                lane=named.get("checkpoint_ns"),
+                checkpoint=None if config is None else get_checkpoint_id(config),
+                before=None if before is None else get_checkpoint_id(before),
+                after=after,
+                limit=size,
+            )
+            chosen = [row for row in rows if not wanted or self._matches(row, wanted)][:left]
+            for row in chosen:
+                self._shelf.heads.release(row.thread, row.snapshot.lane, row.snapshot.checkpoint)
+            try:
+                filled = [self._tuple(one) for one in self._threads().filled(chosen, self._shelf.memory)]
+            except Forgotten:
+                filled = [self._tuple(one) for one in self._threads().filled(chosen)]
+            yield filled
+            if len(rows) < size:
+                return
+            after = rows[-1]
+            left = None if left is None else left - len(chosen)
+
+    def _matches(self, stored: Stored, wanted: Mapping[str, Any]) -> bool:
+        metadata = self._codec.load(stored.snapshot.metadata)
+        return all(metadata.get(name) == value for name, value in wanted.items())
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Per channel the writes of all ancestors, oldest first, back to the nearest one that holds a value (the seed)."""
+        codec, threads = self._codec, self._threads()
+        thread, lane = _thread(config), _lane(config)
+        writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
+        seeds: dict[str, Any] = {}
+        target = threads.get(thread, lane, get_checkpoint_id(config), channels=()) if channels else None
+        parent = None if target is None else target.snapshot.parent
+        while parent is not None and len(seeds) < len(writes):
+            open_channels = writes.keys() - seeds.keys()
+            found = threads.get(thread, lane, parent, channels=open_channels)
+            if found is None:
+                break
+            for write in reversed(found.writes):
+                writes[write.channel].append((write.task, write.channel, codec.load_content(write.content, found.items)))
+            for channel, content in found.contents.items():
+                seeds[channel] = codec.load_content(content, found.items)
+            parent = found.snapshot.parent
+        history: dict[str, DeltaChannelHistory] = {}
+        for channel, collected in writes.items():
+            history[channel] = {"writes": collected[::-1]}
+            if channel in seeds:
+                history[channel]["seed"] = seeds[channel]
+        return history
+
+    # -------------------------------------------------------------------------------------------------------- writing
+    def put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> RunnableConfig:
+        """Store a checkpoint; `config` names its parent. The same id again replaces it.
+
+        Raises:
+            ConversationConflict: another run has moved the thread on since this one read it; nothing was written.
+            TypeNotAllowed: the state holds a type that may not be loaded again; nothing was written.
+        """
+        thread, lane, parent = _thread(config), _lane(config), get_checkpoint_id(config)
+        codec = self._codec
+        body = {name: value for name, value in checkpoint.items() if name not in {"channel_values", "channel_versions"}}
+        about = get_serializable_checkpoint_metadata(config, metadata)
+        snapshot = Snapshot(
+            lane,
+            checkpoint["id"],
+            parent,
+            checkpoint["channel_versions"] | new_versions,
+            codec.dump(body),
+            codec.dump(about),
+            about.get("run_id"),
+        )
+        heads = self._shelf.heads
+        fence = Fence(parent) if self.fence and heads.knows(thread, lane, parent) else None
+        values = {
+            channel: checkpoint["channel_values"][channel]
+            for channel in new_versions
+            if channel in checkpoint["channel_values"]
+        }
+        key = codec.key(thread, self._threads())
+        try:
+            change = codec.change(thread, lane, values, new_versions, key)
+            self._threads().put(thread, snapshot, change.contents, change.items, fence=fence)
+        except StaleBase:
+            self._shelf.memory.forget(thread)
+            change = codec.change(thread, lane, values, new_versions, key)
+            self._threads().put(thread, snapshot, change.contents, change.items, fence=fence)
+        for place, track in change.tracks.items():
+            self._shelf.memory.note(place, track, written=True)
+        heads.wrote(thread, lane, checkpoint["id"], after=parent)
+        return _config(thread, lane, checkpoint["id"])
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a task wrote, before the checkpoint that will contain it. Safe to repeat."""
+        thread, codec = _thread(config), self._codec
+        key, items = codec.key(thread, self._threads()), {}
+        rows = [
+            Write(task_id, WRITES_IDX_MAP.get(channel, position), task_path, channel, codec.content(value, items, key))
+            for position, (channel, value) in enumerate(writes)
+        ]
+        self._threads().put_writes(thread, _lane(config), config["configurable"]["checkpoint_id"], rows, items)
+
+    def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # type: ignore[override]  # noqa: ARG002
+        """A version above `current`, whoever made that one. The random part keeps the versions of sibling forks apart."""
+        number = 0 if current is None else int(str(current).partition(".")[0])
+        return f"{number + 1:032}.{random.random():016}"
+
+    # -------------------------------------------------------------------------------------------------- whole threads
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete everything of a thread, in all namespaces."""
+        self._threads().delete(str(thread_id))
+        self._shelf.forget(str(thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints whose metadata names one of these runs, with their pending writes."""
+        self._threads().delete_runs(map(str, run_ids))
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread with its whole history; the ids of the checkpoints stay the same."""
+        self._threads().copy(str(source_thread_id), str(target_thread_id))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Shorten threads.
+
+        Args:
+            thread_ids: The threads; unknown ones are passed over.
+            strategy: `keep_latest` keeps the newest checkpoint of each namespace, and what its delta channels are built from;
+                the namespaces of finished subgraph calls go. `delete` (or `delete_all`) removes everything.
+        """
+        if strategy not in {"keep_latest", "delete", "delete_all"}:
+            raise InvalidArgument(f"unknown strategy {strategy!r}: use 'keep_latest' or 'delete'")
+        for thread in map(str, thread_ids):
+            if strategy == "keep_latest":
+                self._threads().keep_only(thread, self._needed(thread))
+                self._shelf.forget(thread)
+            else:
+                self.delete_thread(thread)
+
+    def _needed(self, thread: str) -> dict[str, set[str]]:
+        """The checkpoints of a thread that `keep_latest` keeps, lane by lane."""
+        newest: dict[str, Stored] = {}
+        after: Stored | None = None
+        while rows := self._threads().page(thread=thread, after=after, limit=256):
+            for row in rows:
+                newest.setdefault(row.snapshot.lane, row)
+            after = rows[-1]
+        kept: dict[str, set[str]] = {}
+        root = self._chain(thread, newest[""]) if "" in newest else set()
+        for lane, row in newest.items():
+            caller = self._codec.load(row.snapshot.metadata).get("parents", {}).get("")
+            if lane == "":
+                kept[lane] = root
+            elif ":" not in lane or caller is None or caller in root:
+                kept[lane] = self._chain(thread, row)
+        return kept
+
+    def _chain(self, thread: str, newest: Stored) -> set[str]:
+        """A checkpoint and those of its ancestors without which its delta channels would be empty."""
+        kept = {newest.snapshot.checkpoint}
+        waiting = set(self._codec.load(newest.snapshot.metadata).get("counters_since_delta_snapshot") or ())
+        row: Stored | None = newest
+        while row is not None:
+            found = self._threads().get(thread, row.snapshot.lane, row.snapshot.checkpoint, channels=waiting)
+            waiting -= set(() if found is None else found.contents)
+            if not waiting or row.snapshot.parent is None:
+                break
+            row = self._threads().get(thread, row.snapshot.lane, row.snapshot.parent, channels=())
+            if row is not None:
+                kept.add(row.snapshot.checkpoint)
+        return kept
+
+    # ------------------------------------------------------------------------------------- the same in a worker thread
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """`get_tuple` in a worker thread."""
+        return await asyncio.to_thread(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002  # the name is the contract's
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """`list`, each page in a worker thread."""
+        pages = self._pages(config, filter, before, limit)
+        while (page := await asyncio.to_thread(next, pages, _END)) is not _END:
+            for one in cast("Sequence[CheckpointTuple]", page):
+                yield one
+
+    async def aput(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> RunnableConfig:
+        """`put` in a worker thread."""
+        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """`put_writes` in a worker thread."""
+        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """`get_delta_channel_history` in a worker thread."""
+        return await asyncio.to_thread(self.get_delta_channel_history, config=config, channels=channels)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """`delete_thread` in a worker thread."""
+        await asyncio.to_thread(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """`delete_for_runs` in a worker thread."""
+        await asyncio.to_thread(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """`copy_thread` in a worker thread."""
+        await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """`prune` in a worker thread."""
+        await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
