@@ -42,7 +42,10 @@ PROVIDERS: Mapping[str, Provider] = {
         Provider("azure-openai", "openai-chat", ((_RESPONSES, "openai-responses"),), catalog=("openai",)),
         Provider("anthropic", "anthropic-messages", catalog=("anthropic",)),
         Provider(
-            "bedrock", "openai-chat", ((r"([a-z-]+\.)?anthropic\.|claude", "anthropic-messages"),), catalog=("anthropic", "openai")
+            "bedrock",
+            "openai-chat",
+            ((r"([a-z-]+\.)?anthropic\.|claude", "anthropic-messages"),),
+            catalog=("anthropic", "openai"),
         ),
         Provider("vertex", "gemini-generate", ((r"claude", "anthropic-messages"),), catalog=("google", "anthropic")),
         Provider("google", "gemini-generate", catalog=("google",)),

@@ -64,7 +64,7 @@ Usd = Annotated[
     Decimal,
     BeforeValidator(_not_a_flag),
     Field(ge=0, allow_inf_nan=False),
-    PlainSerializer(_plain_number, return_type=float, when_used="json"),
+    PlainSerializer(_plain_number, return_type=int | float, when_used="json"),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/@+-]*[A-Za-z0-9])?$")]
 
