@@ -40,7 +40,7 @@ class Exchange:
         """The server-sent events of a streamed answer: name and data."""
         name: str | None = None
         data: list[str] = []
-        for line in [*self.response.splitlines(), ""]:
+        for line in [*self.response.replace("\r\n", "\n").split("\n"), ""]:  # splitlines() would cut at U+2028, too
             if not line:
                 if data:
                     yield name, "\n".join(data)

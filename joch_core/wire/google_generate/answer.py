@@ -102,7 +102,6 @@ class _Fold:
         "_parts",
         "_pieces",
         "_rest",
-        "_server",
         "_streamed",
         "_target",
         "_usage",
@@ -116,7 +115,6 @@ class _Fold:
         self._ids = (call_id(seed, number) for number in count())
         self._parts: list[Part] = []
         self._pieces: list[str] = []
-        self._server: list[str] = []
         self._candidate: Json = {}
         self._rest: Json = {}
         self._usage: Json = {}
@@ -156,7 +154,6 @@ class _Fold:
         reason = candidate.get("finishReason")
         if reason is not None and reason != "FINISH_REASON_UNSPECIFIED":
             self.reason = _NUMBERS.get(reason, str(reason)) if isinstance(reason, int) else str(reason)
-        self._server += [name for name in _SERVER_FIELDS if name in candidate and name not in self._server]
         self._candidate.update(
             {name: value for name, value in candidate.items() if name not in ("content", "finishReason", "index") and value}
         )
@@ -181,9 +178,7 @@ class _Fold:
             return
         part = read_part(raw, place, self._target.origin)
         self._parts.append(part)
-        if isinstance(part, ServerTool):
-            self._server.append(part.kind)
-        elif isinstance(part, Text | Reasoning) and part.text:
+        if isinstance(part, Text | Reasoning) and part.text:
             yield Delta("reasoning" if isinstance(part, Reasoning) else "text", part.text)
 
     def _grow(self, raw: Json, text: str, *, thought: bool) -> None:
@@ -232,9 +227,13 @@ class _Fold:
             _usage(self._usage),
             self.model,
             None,
-            tuple(self._server),
+            (*self._server_fields(), *(part.kind for part in parts if isinstance(part, ServerTool))),
             {**rest, "finishReason": self.reason},
         )
+
+    def _server_fields(self) -> list[str]:
+        """Tools whose work shows only in metadata; an empty object says that they were offered and not used."""
+        return [name for name in self._candidate if name in _SERVER_FIELDS]
 
     def _finish(self) -> Finish:
         match self.reason:
@@ -331,13 +330,10 @@ def _exhausted(error: Json, message: str) -> bool:
 def _detail(error: Json, name: str) -> list[str]:
     """The values of one field in the details and in their violations."""
     details = error.get("details")
-    found: list[str] = []
-    for detail in details if isinstance(details, list) else ():
-        violations = detail.get("violations") if isinstance(detail, dict) else None
-        for row in (detail, *(violations if isinstance(violations, list) else ())):
-            if isinstance(row, dict) and isinstance(row.get(name), str):
-                found.append(row[name])
-    return found
+    rows = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+    for violations in [row.get("violations") for row in rows]:
+        rows += [row for row in violations if isinstance(row, dict)] if isinstance(violations, list) else []
+    return [row[name] for row in rows if isinstance(row.get(name), str)]
 
 
 def _unreadable(message: str, target: Target) -> ProviderError:

@@ -139,10 +139,8 @@ def _response(result: ToolResult, calls: dict[str, ToolCall]) -> Json:
     own_id, raw = own.pop("id", ""), own.pop("response", None)
     native_id = _call_id(call) if call is not None else own_id
     text = result.text
-    if raw is not None and response_text(raw) == text:
-        response = raw
-    else:
-        response = {"error" if result.error else "output": text}
+    unchanged = raw is not None and response_text(raw) == text
+    response = raw if unchanged else {"error" if result.error else "output": text}
     spelled: Json = {"name": result.name or (call.name if call is not None else result.call_id), "response": response}
     if native_id:
         spelled["id"] = native_id
