@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StrictBool,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -65,6 +66,7 @@ Usd = Annotated[
     BeforeValidator(_not_a_flag),
     Field(ge=0, allow_inf_nan=False),
     PlainSerializer(_plain_number, return_type=int | float, when_used="json"),
+    WithJsonSchema({"type": "number", "minimum": 0}),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/@+-]*[A-Za-z0-9])?$")]
 

@@ -14,6 +14,16 @@ from joch_core.resources.base import API_VERSIONS, Spec
 from joch_core.resources.kinds import kind_class
 from joch_core.resources.shape import Shape, alias, shape_of, shapes
 
+_WORD: Json = {"type": "string"}
+_LIST: Json = {"type": "array", "items": _WORD}
+
+#: Short forms that the loader takes: a group may also be a word, and some fields may stand in a second place.
+_ALSO_WORD = frozenset({"Ref", "Action", "Scope"})
+_ALSO_FIELDS: dict[str, Json] = {
+    "RouteSpec": {"failover": {"$ref": "#/$defs/Failover"}},
+    "CheckpointSpec": {"activeArtifacts": _LIST, "relevantMemoryRefs": _LIST},
+}
+
 
 def json_schema(kind: str) -> Json:
     """The JSON Schema (draft 2020-12) of one kind, `Model` or `ModelRoute` or …
@@ -28,6 +38,12 @@ def json_schema(kind: str) -> Json:
         place = schema if spec is resource else definitions.get(spec.__name__)
         if place is not None:
             _describe(place, spec)
+    for name, definition in definitions.items():
+        definition.get("properties", {}).update(_ALSO_FIELDS.get(name, {}))
+        if name in _ALSO_WORD:
+            definitions[name] = {"anyOf": [_WORD, definition], "description": definition.get("description", "")}
+        if "dialect" in definition.get("properties", {}):
+            definition["properties"]["dialect"]["type"] = ["string", "object"]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = kind
     schema["properties"]["apiVersion"] = {"enum": list(API_VERSIONS), "description": "The version of the format."}
