@@ -203,7 +203,7 @@ class Message:
 
 def call_id(*seed: object) -> str:
     """A Joch id of a tool call: `c` and 8 base-62 characters of a hash of the seed; the same seed gives the same id."""
-    digest = hashlib.blake2b("\x1f".join(map(str, seed)).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b("\x1f".join(map(str, seed)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     number = int.from_bytes(digest, "big")
     out = []
     for _ in range(8):
