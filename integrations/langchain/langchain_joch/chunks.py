@@ -23,8 +23,9 @@ _STREAMED = ("text", "reasoning", "tool_call")
 class Chunks:
     """Turns deltas into chunks and remembers what was shown."""
 
-    def __init__(self, *, listed: bool) -> None:
+    def __init__(self, *, listed: bool, tools: frozenset[str] | None = None) -> None:
         self._listed = listed
+        self._tools = tools
         self._index = -1
         self._kind = ""
         self._text: list[str] = []
@@ -46,6 +47,9 @@ class Chunks:
                     self._listed = True
                 return self._spoken("reasoning", delta.text) if self._listed else None
             case "tool_call" if delta.tool_call is not None:
+                if self._tools is not None and delta.tool_call.name not in self._tools:
+                    # How a backend without JSON Schema gives the structured answer: a call of no tool of the caller's.
+                    return self._spoken("text", json.dumps(delta.tool_call.args, ensure_ascii=False))
                 return self._call(delta.tool_call)
             case "restart" if self._index >= 0:
                 raise StreamInterrupted(

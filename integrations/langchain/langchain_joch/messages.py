@@ -206,6 +206,17 @@ class Call(NamedTuple):
 
     route: str
     conversation: str | None = None
+    tools: frozenset[str] = frozenset()
+
+
+def answered(parts: Iterable[Part], tools: frozenset[str]) -> list[Part]:
+    """The parts as a caller reads them: a call of no tool of theirs is how a backend without JSON Schema gives the
+    structured answer, and reads as its JSON text.
+    """
+    return [
+        Text(json.dumps(part.args, ensure_ascii=False)) if isinstance(part, ToolCall) and part.name not in tools else part
+        for part in parts
+    ]
 
 
 def response_metadata(reply: Reply, call: Call) -> Json:
@@ -252,14 +263,15 @@ def tool_calls_of(parts: Iterable[Part]) -> list[LangChainToolCall]:
 def from_reply(reply: Reply, call: Call) -> AIMessage:
     """A reply as the message that LangChain's chat models give."""
     metadata, extra = response_metadata(reply, call), Json()
-    content = content_of(reply.message.parts)
+    shown = reply.message.parts if reply.output is None else answered(reply.message.parts, call.tools)
+    content = content_of(shown)
     if reply.refusal is not None:
         content, extra = [{"type": "refusal", "refusal": reply.refusal}], {"refusal": reply.refusal}
     if isinstance(content, list):
         metadata["output_version"] = "v1"
     out = AIMessage(
         content=content,
-        tool_calls=tool_calls_of(reply.message.parts),
+        tool_calls=tool_calls_of(shown),
         usage_metadata=usage_metadata(reply.usage),
         response_metadata=metadata,
         additional_kwargs=extra,

@@ -125,15 +125,22 @@ def _extra(given: Json, unknown: Json, provider: str | None) -> Json:
     return extra
 
 
-def call_options(kwargs: Mapping[str, Any], *, stop: Sequence[str] | None, provider: str | None) -> Json:
+def call_options(
+    kwargs: Mapping[str, Any],
+    *,
+    stop: Sequence[str] | None,
+    provider: str | None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Json:
     """Keyword arguments of a LangChain call as those of `Joch.call`; options without a value are left out.
 
-    `provider` is the one that the model names first, if it names one: unknown options are meant for it.
+    `provider` is the one that the model names first, if it names one: unknown options are meant for it. `defaults` are
+    what the model was made with.
 
     Raises:
         InvalidArgument: an option of no known form, or an unknown one where no provider is named.
     """
-    given = _named(kwargs)
+    given = _named(defaults or {}) | {name: value for name, value in _named(kwargs).items() if value is not None}
     out: Json = {name: given[name] for name in _PLAIN if given.get(name) is not None}
     tools = tuple(tool_specs(given.get("tools") or ()))
     if tools:
