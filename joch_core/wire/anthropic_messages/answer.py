@@ -139,13 +139,7 @@ class StreamReader:
             case "content_block_delta":
                 return self._delta(event["index"], event["delta"])
             case "content_block_start":
-                index = int(event["index"])
-                self._open[index] = dict(event["content_block"])
-                self._pieces[index] = []
-                text = self._open[index].get("text") if self._open[index].get("type") == "text" else None
-                if text:
-                    self._pieces[index].append(text)
-                    return [Delta("text", text)]
+                return self._start(int(event["index"]), dict(event["content_block"]))
             case "content_block_stop":
                 return self._close(event["index"])
             case "message_start":
@@ -160,6 +154,14 @@ class StreamReader:
             case "error":
                 raise _error(event, self._target)
         return []  # ping, and events of tomorrow: https://platform.claude.com/docs/en/build-with-claude/streaming
+
+    def _start(self, index: int, block: Json) -> list[Delta]:
+        kind = block.get("type")
+        text = ""
+        if kind in ("text", "thinking"):
+            text = block[kind] = expect_text(block.get(kind) or "", str(kind))
+        self._open[index], self._pieces[index] = block, [text] if text else []
+        return [Delta("text" if kind == "text" else "reasoning", text)] if text else []
 
     def _delta(self, index: int, delta: Json) -> list[Delta]:
         block = self._open[index]
@@ -202,7 +204,7 @@ class StreamReader:
             return block
         kind = block.get("type")
         if kind in ("text", "thinking"):
-            block[str(kind)] = (block.get("thinking") or "" if kind == "thinking" else "") + "".join(pieces)
+            block[kind] = "".join(pieces)
             return block
         try:
             block["input"] = json_object("".join(pieces))
