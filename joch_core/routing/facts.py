@@ -96,5 +96,10 @@ def switched(source: str | None, target: str, reason: str, checkpoint: str | Non
     return Draft("ProviderSwitched", payload)
 
 
+def applied(checkpoint: str, backend: str) -> Draft:
+    """The new backend receives this checkpoint."""
+    return Draft("CheckpointApplied", {"name": checkpoint, "backend": backend})
+
+
 def _region(target: Target) -> str | None:
     return ",".join(target.regions) or None

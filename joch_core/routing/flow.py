@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from joch_core.capabilities import Target
 from joch_core.errors import (
@@ -29,6 +29,10 @@ from joch_core.routing import facts
 from joch_core.routing.candidates import Selection, Verdict, why_nobody
 from joch_core.routing.faults import GoOver, Retry, Rules, Stop, SwitchReason, action
 from joch_core.routing.steps import Answered, Flow, Prepared, Record, Restart, Send, Step, Wait
+
+#: When a call also ends its execution: a bare call always, one that a conversation's newest turn has opened when the
+#: model has answered (and does not wait for tools), one of an open execution never.
+Ends = Literal["always", "answered", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Call:
     previous: str | None = None
     execution: str | None = None
     open_execution: str | None = None
-    bare: bool = False
+    ends: Ends = "never"
     on_interrupt: str = "error"
     account: Account | None = None
     trace_id: str | None = None
@@ -186,7 +190,9 @@ def _switch(call: Call, state: _Progress, asked: _Asked) -> tuple[Draft, ...]:
         # The primary was passed over without a call: that, too, is a switch that somebody may ask about.
         source, reason = first.backend, first.trigger
     prepared = asked.prepared
-    return (*prepared.drafts, facts.switched(source, backend, reason, prepared.checkpoint, prepared.gaps))
+    applied = () if prepared.checkpoint is None else (facts.applied(prepared.checkpoint, backend),)
+    switched = facts.switched(source, backend, reason, prepared.checkpoint, prepared.gaps)
+    return (*prepared.drafts, switched, *applied)
 
 
 def _ask(call: Call, state: _Progress, asked: _Asked) -> Generator[Step, Any, Reply | None]:
@@ -245,7 +251,7 @@ def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) 
     if call.turn is not None:
         payload: Json = {"message": message_to_json(reply.message), "backend": verdict.backend}
         state.drafts.append(Draft("MessageAdded", payload))
-    if call.bare:
+    if call.ends == "always" or (call.ends == "answered" and reply.finish not in ("tool_calls", "pause")):
         state.drafts.append(facts.execution_ended(cost=state.cost_micro_usd, model_calls=state.requests))
     if asked.hold is not None:
         state.settles.append(Settle(asked.hold.account, cost or 0, asked.hold.id))
@@ -333,7 +339,7 @@ def _record(
 
 def _ended(call: Call, state: _Progress, error: JochError) -> Generator[Step, Any, JochError]:
     """Record the end of the call; the error comes back with what is known about it."""
-    if call.bare:
+    if call.ends != "never":
         cost, calls = state.cost_micro_usd, state.requests
         state.drafts.append(facts.execution_ended(cost=cost, model_calls=calls, error=error.kind))
     yield from _record(call, state)

@@ -1,0 +1,305 @@
+"""`Joch`: reads the resources, opens the store, and answers the four verbs. May be used from several threads and loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from joch_core.app.assembly import Assembly, assemble
+from joch_core.app.conversation import Conversation
+from joch_core.app.explain import Explanation, explain
+from joch_core.app.loading import CatalogSource, read_texts
+from joch_core.app.moments import moment
+from joch_core.app.request import Asked, MessagesLike, Options, build_request, parse_output
+from joch_core.app.run import Run
+from joch_core.app.settings import Settings
+from joch_core.app.streams import AsyncReplyStream, ReplyStream
+from joch_core.errors import InvalidArgument, NotFound
+from joch_core.messages import ModelRequest, Reply
+from joch_core.providers.base import ClientPool
+from joch_core.resources.catalog import Catalog
+from joch_core.resources.documents import load
+from joch_core.resources.events import Event, conversation_log, execution_log
+from joch_core.resources.route import ModelRoute, route_of
+from joch_core.routing import drive
+from joch_core.routing.health import Health
+from joch_core.stores import open_store
+from joch_core.stores.base import Query, Store
+
+RouteLike = str | ModelRoute | Sequence[str]
+
+#: How long an edit of a route may go unseen by a running process.
+_CATALOG_TTL_S = 1.0
+
+
+class Joch:
+    """An agent's way to its models. `with Joch() as joch: joch.call("research-default", [Message.user("hello")])`.
+
+    Args:
+        store: `sqlite:///file.db`, `sqlite:///:memory:` or `postgresql://…`; default JOCH_STORE, else `~/.joch/joch.db`.
+        resources: A YAML file or folder that is read beside what was applied; default JOCH_RESOURCES.
+        namespace: Whose rows these are; default JOCH_NAMESPACE, else `default`.
+        keep_raw: Keep each raw exchange beside the reply (`reply.raw`).
+    """
+
+    def __init__(
+        self,
+        store: str | Store | None = None,
+        resources: str | Path | None = None,
+        namespace: str | None = None,
+        *,
+        keep_raw: bool = False,
+    ) -> None:
+        url = store if isinstance(store, str) else None
+        self.settings = Settings.read(store=url, resources=resources, namespace=namespace)
+        self.namespace = self.settings.namespace
+        self.keep_raw = keep_raw
+        self.pool = ClientPool()
+        self.health = Health()
+        self._lock = threading.RLock()
+        self._store: Store | None = None if store is None or isinstance(store, str) else store
+        self._own_store = self._store is None
+        self._source = CatalogSource(self.settings)
+        self._catalog: Catalog | None = None
+        self._catalog_until_s = 0.0
+        self._conversations: dict[str, Conversation] = {}
+
+    @property
+    def store(self) -> Store:
+        """The store, opened on first use."""
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = open_store(self.settings.store)
+        return self._store
+
+    @property
+    def catalog(self) -> Catalog:
+        """All resources of the namespace: files, what was applied, and the built-in models. An edit is seen within 1 s."""
+        catalog = self._catalog
+        if catalog is None or time.monotonic() >= self._catalog_until_s:
+            with self._lock:
+                catalog = self._catalog = self._source.catalog(self.store)
+                self._catalog_until_s = time.monotonic() + _CATALOG_TTL_S
+        return catalog
+
+    def route(self, route: RouteLike) -> ModelRoute:
+        """The route that is meant: a name, a file, a `ModelRoute`, one backend or a list of them (first is primary)."""
+        if isinstance(route, ModelRoute):
+            return route
+        if not isinstance(route, str):
+            return route_of(tuple(route))
+        if route.endswith((".yaml", ".yml")) or "/" in route:
+            return self._route_in_file(route)
+        found = self.catalog.find(ModelRoute, route)
+        if found is not None:
+            return found
+        return route_of(route) if ":" in route else self.catalog.get(ModelRoute, route)
+
+    def _route_in_file(self, path: str) -> ModelRoute:
+        found = load(read_texts([Path(path)]), namespace=self.namespace)
+        routes = [resource for resource in found if isinstance(resource, ModelRoute)]
+        if len(routes) != 1:
+            raise InvalidArgument(f"{path} holds {len(routes)} routes; name a file with exactly one ModelRoute")
+        return routes[0]
+
+    # ------------------------------------------------------------------------------------------------ the four verbs
+
+    def call(
+        self,
+        route: RouteLike,
+        messages: MessagesLike = (),
+        *,
+        request: ModelRequest | None = None,
+        conversation: str | None = None,
+        execution: Run | str | None = None,
+        timeout_s: float | None = None,
+        framework: str | None = None,
+        agent: str | None = None,
+        **options: Unpack[Options],
+    ) -> Reply:
+        """Ask the route and wait for the whole answer.
+
+        Raises:
+            JochError: see `joch_core.errors`; `.attempts` says who was asked.
+        """
+        asked = build_request(messages, options, request)
+        assembly = self._assemble(route, asked, conversation, execution, timeout_s, framework, agent)
+        return self._finished(asked, drive.call(assembly.flow, assembly.ports))
+
+    async def acall(
+        self,
+        route: RouteLike,
+        messages: MessagesLike = (),
+        *,
+        request: ModelRequest | None = None,
+        conversation: str | None = None,
+        execution: Run | str | None = None,
+        timeout_s: float | None = None,
+        framework: str | None = None,
+        agent: str | None = None,
+        **options: Unpack[Options],
+    ) -> Reply:
+        """`call` without holding the event loop."""
+        asked = build_request(messages, options, request)
+        assembly = await asyncio.to_thread(
+            self._assemble, route, asked, conversation, execution, timeout_s, framework, agent
+        )
+        return self._finished(asked, await drive.acall(assembly.flow, assembly.ports))
+
+    def stream(
+        self,
+        route: RouteLike,
+        messages: MessagesLike = (),
+        *,
+        request: ModelRequest | None = None,
+        conversation: str | None = None,
+        execution: Run | str | None = None,
+        timeout_s: float | None = None,
+        framework: str | None = None,
+        agent: str | None = None,
+        on_interrupt: str = "error",
+        **options: Unpack[Options],
+    ) -> ReplyStream:
+        """Ask the route and hand over what arrives. After the last delta `.reply` is what `call` would have returned.
+
+        `on_interrupt="restart"`: a stream that breaks in the middle begins anew at the next candidate, after a delta of
+        type `restart` (what was handed over before it is void). The default raises `StreamInterrupted`.
+        """
+        asked = build_request(messages, options, request)
+        assembly = self._assemble(
+            route, asked, conversation, execution, timeout_s, framework, agent, streaming=True, on_interrupt=on_interrupt
+        )
+        return ReplyStream(assembly, lambda reply: self._finished(asked, reply))
+
+    def astream(
+        self,
+        route: RouteLike,
+        messages: MessagesLike = (),
+        *,
+        request: ModelRequest | None = None,
+        conversation: str | None = None,
+        execution: Run | str | None = None,
+        timeout_s: float | None = None,
+        framework: str | None = None,
+        agent: str | None = None,
+        on_interrupt: str = "error",
+        **options: Unpack[Options],
+    ) -> AsyncReplyStream:
+        """`stream` without holding the event loop."""
+        asked = build_request(messages, options, request)
+
+        async def assembled() -> Assembly:
+            return await asyncio.to_thread(
+                self._assemble,
+                route,
+                asked,
+                conversation,
+                execution,
+                timeout_s,
+                framework,
+                agent,
+                streaming=True,
+                on_interrupt=on_interrupt,
+            )
+
+        return AsyncReplyStream(assembled, lambda reply: self._finished(asked, reply))
+
+    def _assemble(
+        self,
+        route: RouteLike,
+        asked: Asked,
+        conversation: str | None,
+        execution: Run | str | None,
+        timeout_s: float | None,
+        framework: str | None,
+        agent: str | None,
+        *,
+        streaming: bool = False,
+        on_interrupt: str = "error",
+    ) -> Assembly:
+        name = execution.name if isinstance(execution, Run) else execution
+        if conversation is None and isinstance(execution, Run):
+            conversation = execution.conversation
+        return assemble(
+            self,
+            self.route(route),
+            asked.request,
+            conversation=None if conversation is None else self.conversation(conversation),
+            execution=name,
+            timeout_s=timeout_s,
+            framework=framework,
+            agent=agent,
+            streaming=streaming,
+            on_interrupt=on_interrupt,
+        )
+
+    def _finished(self, asked: Asked, reply: Reply) -> Reply:
+        reply.output = parse_output(reply, asked)
+        return reply
+
+    # ------------------------------------------------------------------------------- conversations and their history
+
+    def execution(self, conversation: str | None = None, *, agent: str | None = None) -> Run:
+        """An execution that groups calls: `with joch.execution(conversation="conv-99") as run:`."""
+        return Run(self, conversation, agent)
+
+    def conversation(self, name: str) -> Conversation:
+        """The conversation of this name; it begins with its first event."""
+        if not name or not isinstance(name, str):
+            raise InvalidArgument(f"a conversation's name must be a text that is not empty, not {name!r}")
+        with self._lock:
+            return self._conversations.setdefault(name, Conversation(self, name))
+
+    def explain(self, execution: str) -> Explanation:
+        """Why an execution went where it went.
+
+        Raises:
+            NotFound: there is no execution of this name.
+        """
+        events = list(self.store.events(self.namespace, Query(execution=execution)))
+        if not events:
+            raise NotFound(f"no execution is called {execution!r} in namespace {self.namespace!r}; see: joch get executions")
+        return explain(execution, events)
+
+    def trace(self, name: str, *, since: str | timedelta | datetime | None = None) -> list[Event]:
+        """The events of a conversation or an execution, oldest first; `since` is `1h`, `30m`, `7d` or a moment.
+
+        Raises:
+            NotFound: neither a conversation nor an execution is called so.
+        """
+        events = list(self.events(name, since=moment(since)))
+        if not events and not any(True for _ in self.events(name)):
+            raise NotFound(f"no conversation or execution is called {name!r} in namespace {self.namespace!r}")
+        return events
+
+    def events(self, name: str, *, since: datetime | None = None, after: int = 0) -> Iterator[Event]:
+        """The events of a conversation, else of an execution, as they are read."""
+        log = conversation_log(name)
+        if self.store.head(self.namespace, log).sequence:
+            return self.store.events(self.namespace, Query(log=log, since=since, after=after))
+        own = execution_log(name)
+        if self.store.head(self.namespace, own).sequence:
+            return self.store.events(self.namespace, Query(log=own, since=since, after=after))
+        return self.store.events(self.namespace, Query(execution=name, since=since))
+
+    def close(self) -> None:
+        """Let go of connections and of the store."""
+        self.pool.close()
+        with self._lock:
+            store, self._store = self._store, None
+            self._conversations.clear()
+        if store is not None and self._own_store:
+            store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
