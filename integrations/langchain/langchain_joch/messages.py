@@ -210,8 +210,9 @@ class Call(NamedTuple):
 
 
 def answered(parts: Iterable[Part], tools: frozenset[str]) -> list[Part]:
-    """The parts as a caller reads them: a call of no tool of theirs is how a backend without JSON Schema gives the
-    structured answer, and reads as its JSON text.
+    """The parts as a caller reads them.
+
+    A call of no tool of theirs is how a backend without JSON Schema gives the structured answer; it reads as its JSON text.
     """
     return [
         Text(json.dumps(part.args, ensure_ascii=False)) if isinstance(part, ToolCall) and part.name not in tools else part
