@@ -11,18 +11,12 @@ from typing import Any
 
 from joch_core.messages import Json
 from joch_core.testing.behaviour import Question, text_size, tokens
+from joch_core.testing.models import effort, reasons
 from joch_core.testing.script import Turn
 from joch_core.testing.tokens import Ids
 
 API = "openai-chat"
 Event = tuple[str | None, Json | str]
-
-
-def thinks(model: str) -> bool:
-    """Is this one of the reasoning models (gpt-5 and newer without `chat` in the name, o1, o3, o4 …)?"""
-    if model.startswith("o") and model[1:2].isdigit():
-        return True
-    return model.startswith("gpt-") and model[4:5].isdigit() and int(model[4]) >= 5 and "chat" not in model
 
 
 def texts(content: Any) -> str:
@@ -67,7 +61,7 @@ def read(body: Json, model: str) -> Question:
         body.get("parallel_tool_calls", True) is not False,
         form["json_schema"].get("schema", {}) if form.get("type") == "json_schema" else None,
         form.get("type") == "json_object",
-        thinks(model) and body.get("reasoning_effort") not in ("none", "minimal"),
+        effort(model, body.get("reasoning_effort")) not in (None, "none"),
         False,
         body.get("max_completion_tokens") or body.get("max_tokens"),
         (stop,) if isinstance(stop, str) else tuple(stop),
@@ -161,7 +155,7 @@ def whole(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> Jso
 
 
 def _shows_reasoning(model: str) -> bool:
-    return not (model.startswith("gpt-") or thinks(model))
+    return not (model.startswith("gpt-") or reasons(model))
 
 
 def events(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> Iterator[Event]:

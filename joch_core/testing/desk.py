@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from joch_core.messages import Json
-from joch_core.testing import chat, errors, generate, messages, responses, strict
+from joch_core.testing import chat, errors, generate, messages, models, responses, strict
 from joch_core.testing.behaviour import Question, answer
 from joch_core.testing.errors import Facts, Rejection
 from joch_core.testing.faults import Fault, Faults, ModelName, as_stream, model_name, retry_headers
@@ -47,11 +47,6 @@ _ROUTES = tuple(
     )
 )  # fmt: skip
 _PREFIX = re.compile(r"/p/(?P<provider>[^/]+)(?P<rest>/.*)")
-
-#: Input tokens that models accept, by the beginning of their names; the first that fits counts.
-WINDOWS = {
-    "gpt-4.1": 1_047_576, "gpt-4o": 128_000, "gpt-5": 272_000, "o": 200_000, "claude": 200_000, "gemini": 1_048_576,
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -200,32 +195,28 @@ class Desk:
             return model.window
         if model.base in self.windows:
             return self.windows[model.base]
-        return next((window for start, window in WINDOWS.items() if model.base.startswith(start)), None)
+        return models.window(model.base)
 
     def _question(self, visit: _Visit, body: Json) -> tuple[Json, Question]:
         """The checked body (with the items of a previous response) and how the model reads it."""
         model = visit.model.base
-        body = generate.camel(body) if visit.api == "gemini-generate" else dict(body)
+        body = generate.normal(body) if visit.api == "gemini-generate" else dict(body)
         body["model"] = "+".join((model, *sorted(visit.model.flags)))
         if visit.api == "openai-responses":
             body = self.stored.joined(body, _Refused)
-        found = strict.rejections(visit.api, body)
+        checked = {key: value for key, value in body.items() if key != "previous_response_id"}
+        found = strict.rejections(_rules(visit), checked, window=self._window(visit.model))
         if found:
             raise _Refused(found[0])
         try:
             question = FORMATS[visit.api].read(body, model)
         except (KeyError, TypeError, AttributeError, IndexError):
             raise _Refused(Rejection("Input does not match the expected shape.")) from None
-        window = self._window(visit.model)
-        if window is not None and question.input_tokens > window:
-            facts = Facts(model, question.input_tokens, window)
-            error = errors.fault_body(visit.api, "context_length", 400, facts, visit.request_id)["error"]
-            raise _Refused(Rejection(error["message"], kind="context_length", code="context_length_exceeded"))
         return body, question
 
     def _counted(self, visit: _Visit, body: Json) -> Answer:
         if visit.api == "gemini-generate":
-            return _json(200, {"totalTokens": generate.count(generate.camel(body))})
+            return _json(200, {"totalTokens": generate.count(generate.normal(body))})
         if visit.api == "anthropic-messages":
             _, question = self._question(visit, {"max_tokens": 1, **body})
             return _json(200, {"input_tokens": question.input_tokens})
@@ -291,6 +282,13 @@ class Desk:
         if items:
             return _json(200, {"object": "list", "data": self.stored.asked(identifier), "has_more": False})
         return _json(200, response)
+
+
+def _rules(visit: _Visit) -> str:
+    """Which rules hold: those of OpenAI for OpenAI and Azure, else those of servers that speak its formats."""
+    if visit.provider in ("openai", "azure") or not visit.api.startswith("openai"):
+        return visit.api
+    return "generic-openai" if visit.api == "openai-chat" else "generic-openai-responses"
 
 
 def _dumped(value: object) -> bytes:

@@ -158,6 +158,19 @@ class Facts:
     window: int = 0
 
 
+def context_length(api: str, tokens: int, window: int) -> Rejection:
+    """The refusal of an input that is larger than the model's window."""
+    if api == "openai-chat":
+        message = (
+            f"This model's maximum context length is {window} tokens. However, your messages resulted in {tokens} tokens. Please "
+            "reduce the length of the messages."
+        )
+        return Rejection(message, "messages", "context_length_exceeded", "context_length")
+    facts = Facts(tokens=tokens, window=window)
+    message = fault_body(api, "context_length", 400, facts, "")["error"]["message"]
+    return Rejection(message, "input", "context_length_exceeded", "context_length")
+
+
 def error_body(api: str, rejection: Rejection, request_id: str) -> Json:
     """The body of a refused request."""
     return _body(api, rejection.kind, rejection.status, rejection.message, rejection.param, rejection.code, request_id)

@@ -13,6 +13,7 @@ from typing import Any
 from joch_core.messages import Json
 from joch_core.testing.behaviour import Question, text_size, tokens
 from joch_core.testing.chat import Event, pieces
+from joch_core.testing.models import gemini
 from joch_core.testing.script import Turn
 from joch_core.testing.tokens import Ids, seal
 
@@ -29,6 +30,14 @@ def camel(value: Any) -> Any:
         return value
     renamed = ((_SNAKE.sub(lambda found: found[1].upper(), key), item) for key, item in value.items())
     return {key: item if key in _FREE else camel(item) for key, item in renamed}
+
+
+def normal(body: Json) -> Json:
+    """A body in camelCase, with the one object that stands for a list of tools in a list."""
+    out: Json = camel(body)
+    if isinstance(out.get("tools"), dict):
+        out["tools"] = [out["tools"]]
+    return out
 
 
 def parts(content: Json | None) -> list[Json]:
@@ -50,8 +59,7 @@ def declarations(body: Json) -> list[Json]:
 
 def signs(model: str) -> bool:
     """Does this model sign its function calls (Gemini 2.5 and newer)?"""
-    found = re.search(r"gemini-(\d+)(?:\.(\d+))?", model)
-    return found is not None and (int(found[1]), int(found[2] or 0)) >= (2, 5)
+    return gemini(model) >= (2, 5)
 
 
 def _asks(content: Json) -> bool:
@@ -156,14 +164,14 @@ def _parts(turn: Turn, question: Question, ids: Ids) -> list[Json]:
         out.append({"text": turn.text})
     for index, call in enumerate(turn.tool_calls):
         function: Json = {"name": call.name, "args": call.args}
-        if call.id or "gemini-3" in question.model:
+        if call.id or gemini(question.model) >= (3, 0):
             function["id"] = call.id or ids.new("", 8)
         part: Json = {"functionCall": function}
         if index == 0 and question.thinks:
             # Only the first of parallel calls is signed: https://ai.google.dev/gemini-api/docs/thought-signatures
             part["thoughtSignature"] = seal("thought", question.model, ids.nonce())
         out.append(part)
-    if out and not turn.tool_calls and "gemini-3" in question.model:
+    if out and not turn.tool_calls and gemini(question.model) >= (3, 0):
         out[-1] = out[-1] | {"thoughtSignature": seal("thought", question.model, ids.nonce())}
     return out
 

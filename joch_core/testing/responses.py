@@ -11,7 +11,8 @@ from typing import Any
 
 from joch_core.messages import Json
 from joch_core.testing.behaviour import Question, text_size, tokens
-from joch_core.testing.chat import Event, pieces, texts, thinks
+from joch_core.testing.chat import Event, pieces, texts
+from joch_core.testing.models import effort
 from joch_core.testing.script import Turn
 from joch_core.testing.tokens import Ids, item_id, seal
 
@@ -48,7 +49,7 @@ def read(body: Json, model: str) -> Question:
     lines = [str(body.get("instructions") or "")]
     lines += [_line(item) for index, item in enumerate(given) if index != newest]
     form = (body.get("text") or {}).get("format") or {}
-    effort = (body.get("reasoning") or {}).get("effort")
+    reasoning = body.get("reasoning") or {}
     choice = body.get("tool_choice") or "auto"
     return Question(
         API,
@@ -66,8 +67,8 @@ def read(body: Json, model: str) -> Question:
         body.get("parallel_tool_calls", True) is not False,
         form.get("schema", {}) if form.get("type") == "json_schema" else None,
         form.get("type") == "json_object",
-        thinks(model) and effort not in ("none", "minimal"),
-        (body.get("reasoning") or {}).get("summary") is not None,
+        effort(model, reasoning.get("effort")) not in (None, "none"),
+        reasoning.get("summary") is not None,
         body.get("max_output_tokens"),
         (),
         max(1, text_size([given, body.get("instructions"), body.get("tools") or []]) // 4),
@@ -161,7 +162,7 @@ def _envelope(question: Question, body: Json, ids: Ids, now: int) -> Json:
         value = body.get(name)
         return otherwise if value is None else value
 
-    effort = "medium" if question.thinks else None
+    force = effort(question.model, (body.get("reasoning") or {}).get("effort"))
     return {
         "id": item_id("resp", question.model, ids.nonce()),
         "object": "response",
@@ -179,7 +180,7 @@ def _envelope(question: Question, body: Json, ids: Ids, now: int) -> Json:
         "parallel_tool_calls": question.parallel,
         "previous_response_id": body.get("previous_response_id"),
         "prompt_cache_key": body.get("prompt_cache_key"),
-        "reasoning": {"effort": effort, "summary": None} | (body.get("reasoning") or {}),
+        "reasoning": {"summary": None} | (body.get("reasoning") or {}) | {"effort": force},
         "safety_identifier": body.get("safety_identifier"),
         "service_tier": given("service_tier", "default"),
         "store": given("store", True),

@@ -174,7 +174,10 @@ class Simulator:
 
     def _handle(self, request: Request) -> Answer:
         if not request.target.startswith("/_joch"):
-            return self._desk.handle(request)
+            try:
+                return self._desk.handle(request)
+            except Exception as error:  # the client shall see a fault of the simulator as one, not as a lost connection
+                return _told(500, {"error": {"message": f"fault of the simulator: {error!r}", "type": "simulator_error"}})
         url = urlsplit(request.target)
         try:
             return _told(200, self._driven(request, url.path, parse_qs(url.query)))
