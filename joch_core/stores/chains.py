@@ -7,7 +7,7 @@ an item: a list is the digests of its items.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from joch_core.stores.base import Cursor
@@ -114,7 +114,7 @@ def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, conten
     """
     _release(cursor, lane, channel, version)
     base, keep, depth = None, 0, 0
-    kind, data = flat(content)
+    stored = content
     if isinstance(content, Items) and content.base not in {None, version}:
         found = cursor.execute(
             "SELECT depth FROM graph_version"
@@ -125,7 +125,8 @@ def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, conten
             raise StaleBase
         if content.keep and found[0] + 1 < max(CHAIN_LINKS, len(content.digests) // _LIST_SHARE):
             base, keep, depth = content.base, content.keep, found[0] + 1
-            data = b"".join(content.digests[keep:])
+            stored = replace(content, digests=content.digests[keep:])
+    kind, data = flat(stored)
     cursor.execute(_UPSERT, (*lane.key, channel, version, base, keep, depth, kind, data))
 
 

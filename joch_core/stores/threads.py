@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -238,7 +238,6 @@ class Threads:
         lane: str,
         checkpoint: str | None = None,
         *,
-        known: Container[bytes] = (),
         channels: Collection[str] | None = None,
     ) -> Stored | None:
         """One checkpoint (the newest of the lane, if none is named) with contents, pending writes and items.
@@ -247,7 +246,6 @@ class Threads:
             thread: The thread's name.
             lane: The graph namespace in it; "" is the root graph.
             checkpoint: Its id.
-            known: Digests of items that the caller has and does not want again.
             channels: If given, contents and writes of these channels only.
         """
         with self._database.reading() as cursor:
@@ -263,7 +261,7 @@ class Threads:
             ).fetchone()
             if row is None:
                 return None
-            return _fill(cursor, where, Stored(thread, _snapshot(row)), known, channels, {})
+            return _fill(cursor, where, Stored(thread, _snapshot(row)), channels, {})
 
     def page(
         self,
@@ -301,7 +299,7 @@ class Threads:
             ).fetchall()
         return [Stored(name, _snapshot(row)) for name, *row in rows]
 
-    def filled(self, stored: Sequence[Stored], known: Container[bytes] = ()) -> list[Stored]:
+    def filled(self, stored: Sequence[Stored]) -> list[Stored]:
         """Checkpoints of a page with contents, writes and items; those that have gone in between are left out."""
         found: list[Stored] = []
         items: dict[bytes, Blob] = {}
@@ -309,7 +307,7 @@ class Threads:
             for one in stored:
                 key = self._find(cursor, one.thread)
                 if key is not None:
-                    found.append(_fill(cursor, Lane(self.namespace, key, one.snapshot.lane), one, known, None, items))
+                    found.append(_fill(cursor, Lane(self.namespace, key, one.snapshot.lane), one, None, items))
         return found
 
     def _find(self, cursor: Cursor, thread: str) -> int | None:
@@ -404,7 +402,6 @@ def _fill(
     cursor: Cursor,
     lane: Lane,
     stored: Stored,
-    known: Container[bytes],
     channels: Collection[str] | None,
     items: dict[bytes, Blob],
 ) -> Stored:
@@ -427,7 +424,7 @@ def _fill(
     ]
     writes.sort(key=lambda write: (write.path, write.task, write.position))
     parts = [one for one in (*contents.values(), *(write.content for write in writes)) if isinstance(one, Items)]
-    missing = {digest for one in parts for digest in one.digests if digest not in known and digest not in items}
+    missing = {digest for one in parts for digest in one.digests if digest not in items}
     items.update(read_items(cursor, lane, missing))
     return Stored(stored.thread, stored.snapshot, contents, writes, items)
 

@@ -14,42 +14,50 @@ from joch_core.stores.threads import SCHEMA
 
 
 class SqliteDatabase:
-    """The engine contract over sqlite3: one connection per thread."""
+    """The engine contract over sqlite3: one connection that writes, one per reading thread."""
 
     engine = "sqlite"
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._lock = threading.RLock()
         self._local = threading.local()
-        self._connection().executescript(SCHEMA)
+        self._writer = self._connect()
+        self._writer.executescript(SCHEMA)
 
-    def _connection(self) -> sqlite3.Connection:
-        if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self.path, isolation_level=None, timeout=30, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            self._local.connection = connection
-        return self._local.connection
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=30, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Cursor]:
-        connection = self._connection()
+    def writing(self) -> Iterator[sqlite3.Cursor]:
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer.cursor()
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Cursor]:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = self._connect()
+        connection = self._local.connection
         if connection.in_transaction:
             yield connection.cursor()
             return
-        connection.execute(begin)
+        connection.execute("BEGIN")
         try:
             yield connection.cursor()
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        finally:
+            connection.execute("COMMIT")
 
-    def writing(self):
-        return self._transaction("BEGIN IMMEDIATE")
-
-    def reading(self):
-        return self._transaction("BEGIN")
+    def close(self) -> None:
+        self._writer.close()
 
 
 class Store:
@@ -59,7 +67,7 @@ class Store:
         self.database = SqliteDatabase(path)
 
     def close(self) -> None:
-        pass
+        self.database.close()
 
 
 @pytest.fixture

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langgraph.checkpoint.base import SerializerProtocol
-from langgraph.checkpoint.joch.items import Forgotten, ItemMemory, Track, add_item, encode, is_worth_splitting, mark_of
+from langgraph.checkpoint.joch.items import Memory, Place, Track, add_item, encode, is_worth_splitting
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from joch_core import StoreError
-from joch_core.stores.threads import Blob, Content, Items, Threads, Version
+from joch_core.stores.threads import Blob, Content, Items, Shape, Threads, Version
 
 _ARRAY_16, _ARRAY_32 = 0xDC, 0xDD
-Place = tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ def _array(parts: Sequence[bytes]) -> bytes:
 class Codec:
     """One serialiser over one memory."""
 
-    def __init__(self, serde: SerializerProtocol, memory: ItemMemory) -> None:
+    def __init__(self, serde: SerializerProtocol, memory: Memory) -> None:
         self._serde = serde
         self._cipher = serde.cipher if isinstance(serde, EncryptedSerializer) else None
         self._inner = serde.serde if isinstance(serde, EncryptedSerializer) else serde
@@ -72,12 +71,12 @@ class Codec:
         cipher, data = self._cipher.encrypt(plain)
         return (f"{kind}+{cipher}", data), plain
 
-    def content(self, value: Any, items: MutableMapping[bytes, Blob], key: bytes) -> Content:
+    def content(self, value: Any, items: dict[bytes, Blob], key: bytes) -> Content:
         """A written value: lists and messages by their items, which are the same that the checkpoint will have."""
         if is_worth_splitting(value):
-            return Items([add_item(one, items, self._memory, key, self._dump_item)[0] for one in value])
+            return Items([add_item(one, items, key, self._dump_item)[0] for one in value])
         if isinstance(value, BaseMessage):
-            return Items([add_item(value, items, self._memory, key, self._dump_item)[0]], "one")
+            return Items([add_item(value, items, key, self._dump_item)[0]], "one")
         return self.dump(value)
 
     def change(
@@ -85,14 +84,15 @@ class Codec:
     ) -> Change:
         """The changed channels of a checkpoint; lists as changes of those that this process knows."""
         change = Change()
+        touched = self._memory.untouch(thread, lane)
         for channel, value in values.items():
-            inner, shape = (value.value, "delta") if isinstance(value, _DeltaSnapshot) else (value, "list")
+            shape: Shape = "delta" if isinstance(value, _DeltaSnapshot) else "list"
+            inner = value.value if isinstance(value, _DeltaSnapshot) else value
             if not is_worth_splitting(inner):
                 change.contents[channel] = self.content(value, change.items, key)
                 continue
             place = (thread, lane, channel)
-            known = self._memory.tracks(place)
-            done = encode(inner, known, self._memory, key, self._dump_item)
+            done = encode(inner, self._memory.tracks(place), touched, key, self._dump_item)
             change.items.update(done.items)
             change.contents[channel] = Items(done.digests, shape, done.base, done.keep)
             change.tracks[place] = done.track(str(versions[channel]))
@@ -115,7 +115,7 @@ class Codec:
         """A stored value that may be made of items."""
         if not isinstance(content, Items):
             return self.load(content)
-        values = self._load_items(content.digests, items)[0]
+        values = self._load_items(content.digests, items)
         match content.shape:
             case "one":
                 return values[0]
@@ -124,27 +124,17 @@ class Codec:
             case "list":
                 return values
 
-    def load_channel(self, place: Place, version: str, content: Content, items: Mapping[bytes, Blob], *, note: bool) -> Any:
-        """The value of a channel; with `note`, its list is remembered, so that the next one can build on it."""
-        if not (isinstance(content, Items) and content.shape == "list" and note):
-            return self.load_content(content, items)
-        values, marks = self._load_items(content.digests, items)
-        self._memory.note(place, Track(version, tuple(values), marks, content.digests), written=False)
-        return values
+    def load_channel(self, place: Place, version: str, content: Content, items: Mapping[bytes, Blob]) -> Any:
+        """The value of a channel that a run may go on from: its list is remembered, so that the next one can build on it."""
+        value = self.load_content(content, items)
+        if isinstance(content, Items) and content.shape == "list":
+            track = Track(version, tuple(value), (None,) * len(value), content.digests)
+            self._memory.note(place, track, written=False)
+        return value
 
-    def _load_items(self, digests: Sequence[bytes], items: Mapping[bytes, Blob]) -> tuple[list[Any], list[Any]]:
-        marks = [self._memory.get(digest) for digest in digests]
-        unknown = [at for at, mark in enumerate(marks) if mark is None]
-        values: list[Any] = [None if mark is None else mark.message() for mark in marks]
-        if any(digests[at] not in items for at in unknown):
-            raise Forgotten
-        blobs = [items[digests[at]] for at in unknown]
-        if self._cipher is None and blobs and all(kind == "msgpack" for kind, _ in blobs):
-            fresh = self.load(("msgpack", _array([data for _, data in blobs])))
-        else:
-            fresh = [self.load(blob) for blob in blobs]
-        for at, value, blob in zip(unknown, fresh, blobs, strict=True):
-            values[at] = value
-            marks[at] = mark_of(value)
-            self._memory.remember(digests[at], marks[at], len(blob[1]))
-        return values, marks
+    def _load_items(self, digests: Sequence[bytes], items: Mapping[bytes, Blob]) -> list[Any]:
+        blobs = [items[digest] for digest in digests]
+        if self._cipher is None and all(kind == "msgpack" for kind, _ in blobs):
+            values: list[Any] = self.load(("msgpack", _array([data for _, data in blobs])))
+            return values
+        return [self.load(blob) for blob in blobs]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -21,17 +21,16 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
     PendingWrite,
-    SerializerProtocol,
     get_checkpoint_id,
     get_serializable_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.joch.codec import Codec
-from langgraph.checkpoint.joch.items import Forgotten
 from langgraph.checkpoint.joch.serde import Allowed, StrictSerializer
 from langgraph.checkpoint.joch.shelf import Shelf, StoreLike
 
 from joch_core import InvalidArgument
-from joch_core.stores.threads import Fence, Snapshot, StaleBase, Stored, Threads, Write
+from joch_core.stores.threads import Blob, Fence, Snapshot, StaleBase, Stored, Threads, Write
 
 _PAGE = 10
 _END = object()
@@ -59,7 +58,6 @@ class JochSaver(BaseCheckpointSaver[str]):
         allow: Types besides LangChain's and LangGraph's own that may stand in the state. Not together with `serde`.
         fence: Refuse the checkpoint of a run whose thread another run has moved on (`ConversationConflict`).
         namespace: Whose threads these are; default `JOCH_NAMESPACE`, else `default`.
-        memory_bytes: How much of the messages that were seen is kept in memory, so that reading need not decode it again.
     """
 
     def __init__(
@@ -70,14 +68,13 @@ class JochSaver(BaseCheckpointSaver[str]):
         allow: Iterable[Allowed] = (),
         fence: bool = True,
         namespace: str | None = None,
-        memory_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         allowed = tuple(allow)
         if serde is not None and allowed:
             raise InvalidArgument("`allow` belongs to the saver's own serialiser; tell yours which types it may load")
         super().__init__(serde=serde or StrictSerializer(allowed))
         self.fence = fence
-        self._shelf = Shelf(store, namespace, memory_bytes)  # shared by the copies that `with_allowlist` makes
+        self._shelf = Shelf(store, namespace)  # shared by the copies that `with_allowlist` makes
 
     @classmethod
     def from_conn_string(cls, url: str, **options: Any) -> Self:
@@ -125,13 +122,7 @@ class JochSaver(BaseCheckpointSaver[str]):
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """One checkpoint: the named one, else the newest of its thread and namespace; None if there is none."""
         thread, lane, wanted = _thread(config), _lane(config), get_checkpoint_id(config)
-        try:
-            return self._get(thread, lane, wanted, self._shelf.memory)
-        except Forgotten:
-            return self._get(thread, lane, wanted, ())
-
-    def _get(self, thread: str, lane: str, wanted: str | None, known: Container[bytes]) -> CheckpointTuple | None:
-        stored = self._threads().get(thread, lane, wanted, known=known)
+        stored = self._threads().get(thread, lane, wanted)
         if wanted is None:
             self._shelf.heads.read(thread, lane, None if stored is None else stored.snapshot.checkpoint)
         else:
@@ -140,12 +131,13 @@ class JochSaver(BaseCheckpointSaver[str]):
 
     def _tuple(self, stored: Stored, *, note: bool = False) -> CheckpointTuple:
         snapshot, codec = stored.snapshot, self._codec
-        values = {
-            channel: codec.load_channel(
-                (stored.thread, snapshot.lane, channel), str(snapshot.versions[channel]), content, stored.items, note=note
-            )
-            for channel, content in stored.contents.items()
-        }
+        values = {}
+        for channel, content in stored.contents.items():
+            if note:
+                place = (stored.thread, snapshot.lane, channel)
+                values[channel] = codec.load_channel(place, str(snapshot.versions[channel]), content, stored.items)
+            else:
+                values[channel] = codec.load_content(content, stored.items)
         return CheckpointTuple(
             _config(stored.thread, snapshot.lane, snapshot.checkpoint),
             cast(
@@ -193,11 +185,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             chosen = [row for row in rows if not wanted or self._matches(row, wanted)][:left]
             for row in chosen:
                 self._shelf.heads.release(row.thread, row.snapshot.lane, row.snapshot.checkpoint)
-            try:
-                filled = [self._tuple(one) for one in self._threads().filled(chosen, self._shelf.memory)]
-            except Forgotten:
-                filled = [self._tuple(one) for one in self._threads().filled(chosen)]
-            yield filled
+            yield [self._tuple(one) for one in self._threads().filled(chosen)]
             if len(rows) < size:
                 return
             after = rows[-1]
@@ -282,14 +270,17 @@ class JochSaver(BaseCheckpointSaver[str]):
     ) -> None:
         """Store what a task wrote, before the checkpoint that will contain it. Safe to repeat."""
         thread, codec = _thread(config), self._codec
-        key, items = codec.key(thread, self._threads()), {}
+        key = codec.key(thread, self._threads())
+        items: dict[bytes, Blob] = {}
         rows = [
             Write(task_id, WRITES_IDX_MAP.get(channel, position), task_path, channel, codec.content(value, items, key))
             for position, (channel, value) in enumerate(writes)
         ]
+        for _, value in writes:
+            self._shelf.memory.touch(thread, _lane(config), value if isinstance(value, list) else (value,))
         self._threads().put_writes(thread, _lane(config), config["configurable"]["checkpoint_id"], rows, items)
 
-    def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # type: ignore[override]  # noqa: ARG002
+    def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # noqa: ARG002
         """A version above `current`, whoever made that one. The random part keeps the versions of sibling forks apart."""
         number = 0 if current is None else int(str(current).partition(".")[0])
         return f"{number + 1:032}.{random.random():016}"

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Protocol
 
-from langgraph.checkpoint.joch.items import ItemMemory
+from langgraph.checkpoint.joch.items import Memory
 
 import joch_core
 from joch_core import StoreError
@@ -76,8 +76,8 @@ class Heads:
 class Shelf:
     """The store of a saver, and its memory."""
 
-    def __init__(self, store: StoreLike | str | None, namespace: str | None, memory_bytes: int) -> None:
-        self.memory = ItemMemory(memory_bytes)
+    def __init__(self, store: StoreLike | str | None, namespace: str | None) -> None:
+        self.memory = Memory()
         self.heads = Heads()
         self._lock = threading.Lock()
         self._url = store if isinstance(store, str) or store is None else None
