@@ -1,0 +1,65 @@
+"""`joch trace`: the events of a conversation or an execution, one line or more each, the first at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from joch_core.app.moments import moment
+from joch_core.app.narrate import narrate
+from joch_core.cli.output import Report, line
+from joch_core.cli.session import current
+from joch_core.errors import InvalidArgument, NotFound
+from joch_core.resources.events import Event
+
+_POLL_S = 0.3
+
+
+def trace(
+    name: Annotated[str, typer.Argument(metavar="CONVERSATION|EXECUTION", help="Whose events.")],
+    since: Annotated[str | None, typer.Option(help="Only the newest: 30m, 1h, 7d, or a date.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what comes, until Ctrl-C.")] = False,
+    kind: Annotated[list[str] | None, typer.Option("--type", help="Only events of this type; may be repeated.")] = None,
+) -> Report | None:
+    """The event timeline."""
+    begin = moment(since)
+    session = current()
+    if follow and session.output == "yaml":
+        raise InvalidArgument("--follow prints lines as they come; leave -o out or take -o json")
+    with session.joch() as joch:
+        if not any(True for _ in joch.events(name)):
+            raise NotFound(f"no conversation or execution is called {name!r} in namespace {joch.namespace!r}")
+        wanted = set(kind or ())
+        found = (event for event in joch.events(name, since=begin) if not wanted or event.type in wanted)
+        if session.output != "table" and not follow:
+            return Report([event.as_json() for event in found], "")
+        last = 0
+        for event in found:
+            last = event.sequence
+            _print(event, as_json=session.output == "json")
+        while follow:
+            time.sleep(_POLL_S)
+            for event in joch.events(name, after=last):
+                last = event.sequence
+                if not wanted or event.type in wanted:
+                    _print(event, as_json=session.output == "json")
+    return None
+
+
+def _print(event: Event, *, as_json: bool) -> None:
+    line(json.dumps(event.as_json(), ensure_ascii=False) if as_json else timeline(event))
+
+
+def timeline(event: Event) -> str:
+    """One event for people: when, what kind, what happened; further lines are indented."""
+    first, *more = narrate(event).split("\n")
+    indent = " " * 33
+    return "\n".join([f"{_clock(event.at)}  {event.type:<19}  {first}", *(f"{indent}{text}" for text in more)])
+
+
+def _clock(at: datetime) -> str:
+    return at.strftime("%H:%M:%S.%f")[:-3]
