@@ -18,6 +18,7 @@ class Stored:
         self._lock = threading.Lock()
         self._responses: dict[str, tuple[Json, list[Json]]] = {}
         self._items: dict[str, Json] = {}
+        self._reasoning_before: dict[str, str] = {}
 
     def keep(self, asked: Json, done: Json) -> None:
         """Keep a response and what was asked, unless the request said `store: false`."""
@@ -25,8 +26,12 @@ class Stored:
             return
         with self._lock:
             self._responses[done["id"]] = (done, items(asked))
+            before = None
             for item in done["output"]:
                 self._items[item["id"]] = item
+                if before is not None and before["type"] == "reasoning":
+                    self._reasoning_before[item["id"]] = before["id"]
+                before = item
 
     def get(self, identifier: str) -> Json | None:
         """The response with this id."""
@@ -59,23 +64,29 @@ class Stored:
                 message = f"Previous response with id '{previous}' not found."
                 raise refuse(Rejection(message, "previous_response_id", "previous_response_not_found"))
             before = [*found[1], *found[0]["output"]]
-        with self._lock:
-            known = dict(self._items)
+            if found[0]["model"] != body["model"]:
+                before = [item for item in before if item.get("type") != "reasoning"]
+        named = {str(item.get("id")) for item in given if isinstance(item, dict)}
         out = []
         for item in given:
-            identifier = str(item.get("id") or "") if isinstance(item, dict) else ""
-            bare = isinstance(item, dict) and item.get("type") == "reasoning" and not item.get("encrypted_content")
-            reference = isinstance(item, dict) and item.get("type") == "item_reference"
-            if (
-                (bare or reference)
-                and identifier
-                and identifier not in known
-                and (reference or is_item_id(identifier, body["model"]))
-            ):
-                message = (
-                    f"Item with id '{identifier}' not found. Items are not persisted when `store` is set to false. Try again "
-                    "with `store` set to true, or remove this item from your input."
-                )
-                raise refuse(Rejection(message, "input", kind="not_found", status=404))
-            out.append(known[identifier] if reference else item)
+            why = self._missing(item, body, named) if isinstance(item, dict) else None
+            if why is not None:
+                raise refuse(why)
+            out.append(self._items[item["id"]] if isinstance(item, dict) and item.get("type") == "item_reference" else item)
         return body | {"input": [*before, *out]}
+
+    def _missing(self, item: Json, body: Json, named: set[str]) -> Rejection | None:
+        """Why an item cannot stand where it stands: it is not kept, or the reasoning that led to it is left out."""
+        identifier, kind = str(item.get("id") or ""), str(item.get("type", "message"))
+        bare = kind == "reasoning" and not item.get("encrypted_content") and is_item_id(identifier, body["model"])
+        if identifier and identifier not in self._items and (kind == "item_reference" or bare):
+            message = (
+                f"Item with id '{identifier}' not found. Items are not persisted when `store` is set to false. Try again "
+                "with `store` set to true, or remove this item from your input."
+            )
+            return Rejection(message, "input", kind="not_found", status=404)
+        needed = self._reasoning_before.get(identifier)
+        if needed is not None and needed not in named and kind != "item_reference":
+            message = f"Item '{identifier}' of type '{kind}' was provided without its required 'reasoning' item: '{needed}'."
+            return Rejection(message, "input")
+        return None
