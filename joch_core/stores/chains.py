@@ -198,36 +198,3 @@ def write_items(cursor: Cursor, lane: Lane, items: Mapping[bytes, Blob]) -> None
             "INSERT INTO graph_item (namespace, thread, digest, kind, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(lane.namespace, lane.thread, digest, kind, data) for digest, (kind, data) in items.items()],
         )
-
-
-def sweep(cursor: Cursor, namespace: str, thread: int, used: Collection[tuple[str, str, str]]) -> None:
-    """Forget every version that is not among `used` (lane, channel, version), and every item that nobody refers to."""
-    live = set(used)
-    rows = cursor.execute(
-        "SELECT lane, channel, version, base FROM graph_version WHERE namespace = ? AND thread = ?", (namespace, thread)
-    ).fetchall()
-    for lane, channel, version, base in rows:
-        if base is not None and (lane, channel, version) in live and (lane, channel, base) not in live:
-            complete(cursor, Lane(namespace, thread, lane), channel, version)
-    dead = [
-        (namespace, thread, lane, channel, version)
-        for lane, channel, version, _ in rows
-        if (lane, channel, version) not in live
-    ]
-    if dead:
-        cursor.executemany(
-            "DELETE FROM graph_version WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND version = ?", dead
-        )
-    referred: set[bytes] = set()
-    for table in ("graph_version", "graph_write"):
-        joined = cursor.execute(
-            f"SELECT data FROM {table} WHERE namespace = ? AND thread = ? AND kind IN ('[]', '[d]', '*')",  # noqa: S608
-            (namespace, thread),
-        ).fetchall()
-        referred.update(digest for (data,) in joined for digest in cut(bytes(data)))
-    items = cursor.execute(
-        "SELECT digest FROM graph_item WHERE namespace = ? AND thread = ?", (namespace, thread)
-    ).fetchall()
-    loose = [(namespace, thread, bytes(digest)) for (digest,) in items if bytes(digest) not in referred]
-    if loose:
-        cursor.executemany("DELETE FROM graph_item WHERE namespace = ? AND thread = ? AND digest = ?", loose)

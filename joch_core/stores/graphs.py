@@ -1,4 +1,4 @@
-"""The tables of graph threads: what a checkpoint is made of, as rows. Only the schema; `threads.py` reads and writes it.
+"""The tables of graph threads, and what goes in and out of them. No statement is run here; `threads.py` reads and writes.
 
 A list is stored as a chain: a version names the version before it, how many of its items it keeps, and the items that
 follow. An item is stored once per thread, under the hash of its bytes, whoever refers to it: a pending write, a
@@ -7,6 +7,13 @@ their bytes. The same text runs on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from joch_core.stores.chains import Blob, Content, Version
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS graph_thread (
@@ -73,3 +80,73 @@ CREATE TABLE IF NOT EXISTS graph_write (
     PRIMARY KEY (namespace, thread, lane, checkpoint, task, position)
 );
 """
+
+#: Short values are not worth a compressor's header.
+_WORTH_PACKING_BYTES = 128
+_PACKED = "z:"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One checkpoint without its channel values. `versions` names the version of each channel; `run` is the caller's run id."""
+
+    lane: str
+    checkpoint: str
+    parent: str | None
+    versions: Mapping[str, Version]
+    body: Blob
+    metadata: Blob
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What the writer believes to be the newest checkpoint of the lane; None: that there is none."""
+
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One pending write of a task. A negative position may be written again, any other keeps its first content."""
+
+    task: str
+    position: int
+    path: str
+    channel: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A checkpoint as it was found; `contents`, `writes` and `items` are filled by `get` only."""
+
+    thread: str
+    snapshot: Snapshot
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    writes: Sequence[Write] = ()
+    items: Mapping[bytes, Blob] = field(default_factory=dict)
+
+
+def pack(blob: Blob) -> Blob:
+    """A blob as its two columns, compressed where that is worth it."""
+    kind, data = blob
+    if len(data) >= _WORTH_PACKING_BYTES and len(packed := zlib.compress(data, 6)) < len(data):
+        return _PACKED + kind, packed
+    return blob
+
+
+def unpack(kind: str, data: bytes) -> Blob:
+    """The opposite of `pack`."""
+    return (kind.removeprefix(_PACKED), zlib.decompress(data)) if kind.startswith(_PACKED) else (kind, bytes(data))
+
+
+def pack_versions(versions: Mapping[str, Version]) -> bytes:
+    """Channel versions as a column; whole numbers and text stay apart."""
+    return zlib.compress(json.dumps(dict(versions), separators=(",", ":")).encode(), 6)
+
+
+def unpack_versions(packed: bytes) -> dict[str, Version]:
+    """Channel versions from their column."""
+    found: dict[str, Version] = json.loads(zlib.decompress(packed))
+    return found

@@ -6,11 +6,8 @@ so a thread of n steps takes O(n) bytes. Every method is one transaction of its 
 
 from __future__ import annotations
 
-import json
 import secrets
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -28,12 +25,12 @@ from joch_core.stores.chains import (
     flat,
     read_items,
     read_versions,
-    sweep,
     unflat,
     write_items,
     write_version,
 )
-from joch_core.stores.graphs import SCHEMA
+from joch_core.stores.graphs import SCHEMA, Fence, Snapshot, Stored, Write, pack, pack_versions, unpack, unpack_versions
+from joch_core.stores.retention import copy_rows, drop_checkpoints, forget_thread
 
 __all__ = [
     "SCHEMA",
@@ -50,72 +47,9 @@ __all__ = [
     "Write",
 ]
 
-_TABLES = ("graph_checkpoint", "graph_version", "graph_item", "graph_write")
-#: Short values are not worth a compressor's header.
-_WORTH_PACKING_BYTES = 128
-_PACKED = "z:"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One checkpoint without its channel values. `versions` names the version of each channel; `run` is the caller's run id."""
-
-    lane: str
-    checkpoint: str
-    parent: str | None
-    versions: Mapping[str, Version]
-    body: Blob
-    metadata: Blob
-    run: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """What the writer believes to be the newest checkpoint of the lane; None: that there is none."""
-
-    head: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One pending write of a task. A negative position may be written again, any other keeps its first content."""
-
-    task: str
-    position: int
-    path: str
-    channel: str
-    content: Content
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A checkpoint as it was found; `contents`, `writes` and `items` are filled by `get` only."""
-
-    thread: str
-    snapshot: Snapshot
-    contents: Mapping[str, Content] = field(default_factory=dict)
-    writes: Sequence[Write] = ()
-    items: Mapping[bytes, Blob] = field(default_factory=dict)
-
-
-def _pack(blob: Blob) -> Blob:
-    kind, data = blob
-    if len(data) >= _WORTH_PACKING_BYTES and len(packed := zlib.compress(data, 6)) < len(data):
-        return _PACKED + kind, packed
-    return blob
-
-
-def _unpack(kind: str, data: bytes) -> Blob:
-    return (kind.removeprefix(_PACKED), zlib.decompress(data)) if kind.startswith(_PACKED) else (kind, bytes(data))
-
 
 def _run_key(run: str | None) -> bytes | None:
     return None if run is None else blake2b(run.encode(), digest_size=DIGEST_BYTES).digest()
-
-
-def _versions(packed: bytes) -> dict[str, Version]:
-    found: dict[str, Version] = json.loads(zlib.decompress(packed))
-    return found
 
 
 _CHECKPOINT = "c.lane, c.checkpoint, c.parent, c.versions, c.body_kind, c.body, c.metadata_kind, c.metadata"
@@ -127,9 +61,9 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         lane,
         bytes(checkpoint).decode(),
         None if parent is None else bytes(parent).decode(),
-        _versions(versions),
-        _unpack(body_kind, body),
-        _unpack(metadata_kind, metadata),
+        unpack_versions(versions),
+        unpack(body_kind, body),
+        unpack(metadata_kind, metadata),
     )
 
 
@@ -188,9 +122,9 @@ class Threads:
                     snapshot.checkpoint.encode(),
                     None if snapshot.parent is None else snapshot.parent.encode(),
                     _run_key(snapshot.run),
-                    zlib.compress(json.dumps(dict(snapshot.versions), separators=(",", ":")).encode(), 6),
-                    *_pack(snapshot.body),
-                    *_pack(snapshot.metadata),
+                    pack_versions(snapshot.versions),
+                    *pack(snapshot.body),
+                    *pack(snapshot.metadata),
                 ),
             )
 
@@ -230,6 +164,12 @@ class Threads:
             (self.namespace, thread, secrets.randbits(63)),
         )
         return int(cursor.execute(take, (self.namespace, thread)).fetchall()[0][0])
+
+    def _hold(self, cursor: Cursor, key: int) -> None:
+        """The same for a thread that is known to be there."""
+        cursor.execute(
+            "UPDATE graph_thread SET revision = revision + 1 WHERE namespace = ? AND id = ?", (self.namespace, key)
+        )
 
     # ------------------------------------------------------------------------------------------------------ reading
     def get(
@@ -322,12 +262,8 @@ class Threads:
         with self._database.writing() as cursor:
             key = self._find(cursor, thread)
             if key is not None:
-                self._forget(cursor, key)
-
-    def _forget(self, cursor: Cursor, key: int) -> None:
-        for table in _TABLES:
-            cursor.execute(f"DELETE FROM {table} WHERE namespace = ? AND thread = ?", (self.namespace, key))  # noqa: S608
-        cursor.execute("DELETE FROM graph_thread WHERE namespace = ? AND id = ?", (self.namespace, key))
+                self._hold(cursor, key)
+                forget_thread(cursor, self.namespace, key)
 
     def delete_runs(self, runs: Iterable[str]) -> None:
         """Forget the checkpoints that these runs made, with their pending writes."""
@@ -339,8 +275,9 @@ class Threads:
                     (self.namespace, _run_key(run)),
                 ).fetchall():
                     doomed.setdefault(key, []).append((lane, bytes(checkpoint)))
-            for key, checkpoints in doomed.items():
-                self._drop(cursor, key, checkpoints)
+            for key, checkpoints in sorted(doomed.items()):
+                self._hold(cursor, key)
+                drop_checkpoints(cursor, self.namespace, key, checkpoints)
 
     def keep_only(self, thread: str, keep: Mapping[str, Collection[str]]) -> None:
         """Forget every checkpoint of a thread but those that are named, lane by lane."""
@@ -349,53 +286,19 @@ class Threads:
             key = self._find(cursor, thread)
             if key is None:
                 return
-            self._lock(cursor, thread)
+            self._hold(cursor, key)
             rows = cursor.execute(
                 "SELECT lane, checkpoint FROM graph_checkpoint WHERE namespace = ? AND thread = ?", (self.namespace, key)
             ).fetchall()
             found = [(lane, bytes(checkpoint)) for lane, checkpoint in rows]
-            self._drop(cursor, key, [one for one in found if one not in kept])
-
-    def _drop(self, cursor: Cursor, key: int, checkpoints: Sequence[tuple[str, bytes]]) -> None:
-        for table in ("graph_checkpoint", "graph_write"):
-            cursor.executemany(
-                f"DELETE FROM {table} WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ?",  # noqa: S608
-                [(self.namespace, key, lane, checkpoint) for lane, checkpoint in checkpoints],
-            )
-        left = cursor.execute(
-            "SELECT lane, versions FROM graph_checkpoint WHERE namespace = ? AND thread = ?", (self.namespace, key)
-        ).fetchall()
-        if not left:
-            self._forget(cursor, key)
-            return
-        used = {(lane, channel, str(version)) for lane, packed in left for channel, version in _versions(packed).items()}
-        sweep(cursor, self.namespace, key, used)
+            drop_checkpoints(cursor, self.namespace, key, [one for one in found if one not in kept])
 
     def copy(self, source: str, target: str) -> None:
         """Copy a thread with its whole history; what the target already has stays."""
-        columns = {
-            "graph_checkpoint": "lane, checkpoint, parent, run, versions, body_kind, body, metadata_kind, metadata",
-            "graph_version": "lane, channel, version, base, keep, depth, kind, data",
-            "graph_item": "digest, kind, data",
-            "graph_write": "lane, checkpoint, task, position, path, channel, kind, data",
-        }
         with self._database.writing() as cursor:
             old = self._find(cursor, source)
-            if old is None or source == target:
-                return
-            new = self._lock(cursor, target)
-            for table, names in columns.items():
-                cursor.execute(
-                    f"INSERT INTO {table} (namespace, thread, {names}) SELECT namespace, ?, {names} FROM {table}"  # noqa: S608
-                    " WHERE namespace = ? AND thread = ? ON CONFLICT DO NOTHING",
-                    (new, self.namespace, old),
-                )
-            cursor.execute(
-                "UPDATE graph_thread SET (secret_kind, secret) ="
-                " (SELECT secret_kind, secret FROM graph_thread WHERE namespace = ? AND id = ?)"
-                " WHERE namespace = ? AND id = ? AND secret IS NULL",
-                (self.namespace, old, self.namespace, new),
-            )
+            if old is not None and source != target:
+                copy_rows(cursor, self.namespace, old, self._lock(cursor, target))
 
 
 def _fill(
@@ -431,9 +334,11 @@ def _fill(
 
 def _check_fence(cursor: Cursor, lane: Lane, thread: str, checkpoint: str, fence: Fence) -> None:
     row = cursor.execute(
-        "SELECT max(checkpoint) FROM graph_checkpoint WHERE namespace = ? AND thread = ? AND lane = ?", lane.key
+        "SELECT checkpoint FROM graph_checkpoint WHERE namespace = ? AND thread = ? AND lane = ?"
+        " ORDER BY checkpoint DESC LIMIT 1",
+        lane.key,
     ).fetchone()
-    newest = None if row is None or row[0] is None else bytes(row[0]).decode()
+    newest = None if row is None else bytes(row[0]).decode()
     if newest not in {fence.head, checkpoint}:
         raise ConversationConflict(
             f"thread {thread!r}: another writer put checkpoint {newest} after {fence.head}, on which this one builds;"

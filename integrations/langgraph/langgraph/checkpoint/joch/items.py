@@ -28,7 +28,7 @@ Dump = Callable[[Any], tuple[Blob, bytes]]
 
 _DIGEST_BYTES = 16
 #: How many of the newest items are compared at each put, and as many of the older ones in turn.
-_COMPARED = 64
+_COMPARED = 32
 _TRACKED_CHANNELS = 1024
 _TOUCHED_OBJECTS = 4096
 _SHORT_TEXT = 64

@@ -24,10 +24,10 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.joch.codec import Codec
 from langgraph.checkpoint.joch.serde import Allowed, StrictSerializer
 from langgraph.checkpoint.joch.shelf import Shelf, StoreLike
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from joch_core import InvalidArgument
 from joch_core.stores.threads import Blob, Fence, Snapshot, StaleBase, Stored, Threads, Write
