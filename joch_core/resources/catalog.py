@@ -158,7 +158,9 @@ class Catalog:
                 labels = {ASSUMED: "true"}
             elif not known[1]:
                 spec.pop("pricing", None)
-        metadata = Metadata.model_construct(name=name, namespace=self.namespace, labels=labels, annotations={})
+        metadata = Metadata.model_construct(
+            {"name", *(("labels",) if labels else ())}, name=name, namespace=self.namespace, labels=labels
+        )
         return Model(metadata=metadata, spec=ModelSpec.model_validate({**spec, "provider": provider}))
 
 

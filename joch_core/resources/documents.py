@@ -109,7 +109,8 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
     """The documents of a text with their first lines."""
     part: list[str] = []
     first = 1
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+    # Only line feeds end a line here: str.splitlines() would also cut at U+2028 within a text.
+    for number, line in enumerate(text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"), start=1):
         if _SEPARATOR.match(line) or line == "...":
             yield first, "\n".join(part)
             part, first = ([line[3:]], number) if _SEPARATOR.match(line) else ([], number + 1)

@@ -194,5 +194,5 @@ def route_of(backends: str | Sequence[str], *, name: str = "") -> ModelRoute:
         if backend in candidates[:index]:
             raise InvalidArgument(f"{backend!r} stands in the route twice")
     strategy = Strategy(primary=candidates[0], fallback=candidates[1:])
-    metadata = Metadata.model_construct(name=name or ",".join(candidates), namespace="default", labels={}, annotations={})
+    metadata = Metadata.model_construct({"name"}, name=name or ",".join(candidates))
     return ModelRoute(metadata=metadata, spec=RouteSpec(strategy=strategy))
