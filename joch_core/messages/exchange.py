@@ -98,12 +98,14 @@ class Usage:
 class Delta:
     """One step of a stream. A tool call is handed over only when it is complete.
 
-    `restart` (opt-in) says that everything handed over so far is void and another backend begins anew.
+    `restart` (opt-in) says that everything handed over so far is void and another backend begins anew. `backend` is who
+    said it; a wire does not know, the road of the call does.
     """
 
     type: Literal["text", "reasoning", "tool_call", "restart"]
     text: str = ""
     tool_call: ToolCall | None = None
+    backend: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)

@@ -125,7 +125,7 @@ def stream(flow: Flow, ports: Ports) -> Generator[Delta, None, Reply]:
                         seen = False
                         try:
                             for delta in deltas:
-                                seen = True
+                                seen, delta.backend = True, step.target.backend
                                 yield delta
                             answer = Answered(arrival.reply(), _ms(begin_s))
                         except ProviderError as fault:
@@ -164,7 +164,7 @@ async def astream(flow: Flow, ports: Ports, replies: list[Reply]) -> AsyncGenera
                         seen = False
                         try:
                             async for delta in deltas:
-                                seen = True
+                                seen, delta.backend = True, step.target.backend
                                 yield delta
                             answer = Answered(arrival.reply(), _ms(begin_s))
                         except ProviderError as fault:
