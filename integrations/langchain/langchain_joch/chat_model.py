@@ -29,6 +29,7 @@ from langchain_joch.errors import for_langchain
 from langchain_joch.identity import astepping, stepping, within
 from langchain_joch.messages import Call, from_reply
 from langchain_joch.options import call_options
+from langchain_joch.profile import profile_of
 from langchain_joch.request import Request, request_of
 from langchain_joch.settings import destination, open_joch
 from langchain_joch.structured import Method, structured
@@ -163,7 +164,7 @@ class JochChatModel(BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return None
+        return profile_of(self._joch(), self._to.route)
 
     @override
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
@@ -189,7 +190,7 @@ class JochChatModel(BaseChatModel):
             return ()
 
     def _chunks(self, request: Request, call: Call) -> Chunks:
-        return Chunks(listed=self.output_version == "v1", tools=call.tools if request.structured else None)
+        return Chunks(listed=self.output_version == "v1", tools=call.tools, structured=request.structured)
 
     @override
     def _generate(

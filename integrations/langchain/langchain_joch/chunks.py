@@ -15,17 +15,22 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from joch_core import Delta, Json, Message, Reply, StreamInterrupted, Text, ToolCall
 from langchain_joch.blocks import block_of
-from langchain_joch.messages import Call, kept_of, response_metadata, tool_calls_of, usage_metadata
+from langchain_joch.messages import Call, calls_in_content, kept_of, response_metadata, tool_calls_of, usage_metadata
 
 _STREAMED = ("text", "reasoning", "tool_call")
 
 
 class Chunks:
-    """Turns deltas into chunks and remembers what was shown."""
+    """Turns deltas into chunks and remembers what was shown.
 
-    def __init__(self, *, listed: bool, tools: frozenset[str] | None = None) -> None:
+    `listed`: standard blocks from the first chunk on. `tools` are the names of the caller's tools; where the answer is
+    `structured`, a call of any other name is the answer itself.
+    """
+
+    def __init__(self, *, listed: bool, tools: frozenset[str] = frozenset(), structured: bool = False) -> None:
         self._listed = listed
         self._tools = tools
+        self._structured = structured
         self._index = -1
         self._kind = ""
         self._text: list[str] = []
@@ -41,13 +46,15 @@ class Chunks:
         """
         match delta.type:
             case "text" if delta.text:
+                self._begin(delta)
                 return self._spoken("text", delta.text)
             case "reasoning" if delta.text:
                 if not self._text and not self._calls:
                     self._listed = True
                 return self._spoken("reasoning", delta.text) if self._listed else None
             case "tool_call" if delta.tool_call is not None:
-                if self._tools is not None and delta.tool_call.name not in self._tools:
+                self._begin(delta)
+                if self._structured and delta.tool_call.name not in self._tools:
                     # How a backend without JSON Schema gives the structured answer: a call of no tool of the caller's.
                     return self._spoken("text", json.dumps(delta.tool_call.args, ensure_ascii=False))
                 return self._call(delta.tool_call)
@@ -58,6 +65,10 @@ class Chunks:
                     partial=Reply(Message.assistant([Text("".join(self._text)), *self._calls]), "other"),
                 )
         return None
+
+    def _begin(self, delta: Delta) -> None:
+        if self._index < 0 and self._tools and calls_in_content(delta.backend):
+            self._listed = True
 
     def _advance(self, kind: str) -> int:
         if kind != self._kind or kind == "tool_call":

@@ -36,7 +36,8 @@ from joch_core import (
     StreamInterrupted,
 )
 
-_BY_KIND: dict[str, type[ModelError]] = {
+#: LangChain's class for each kind of fault of a provider.
+BY_KIND: dict[str, type[ModelError]] = {
     "invalid_request": ModelInvalidRequestError,
     "context_length": ContextOverflowError,
     "authentication": ModelAuthenticationError,
@@ -78,7 +79,7 @@ def _pair(joch: type[JochError], langchain: type[ModelError]) -> type[JochError]
 
 
 _PAIRS: dict[tuple[type[JochError], type[ModelError]], type[JochError]] = {
-    (joch, langchain): _pair(joch, langchain) for joch in _BY_FAULT for langchain in dict.fromkeys(_BY_KIND.values())
+    (joch, langchain): _pair(joch, langchain) for joch in _BY_FAULT for langchain in dict.fromkeys(BY_KIND.values())
 } | {(joch, langchain): _pair(joch, langchain) for joch, langchain in _BY_CLASS.items()}
 
 
@@ -86,8 +87,8 @@ def _meaning(error: JochError) -> type[ModelError]:
     for cls, meaning in _BY_CLASS.items():
         if isinstance(error, cls):
             return meaning
-    kinds = [attempt.kind for attempt in error.attempts if attempt.kind in _BY_KIND]
-    return _BY_KIND.get(error.kind) or (_BY_KIND[kinds[-1]] if kinds else ModelError)
+    kinds = [attempt.kind for attempt in error.attempts if attempt.kind in BY_KIND]
+    return BY_KIND.get(error.kind) or (BY_KIND[kinds[-1]] if kinds else ModelError)
 
 
 def for_langchain(error: JochError) -> JochError:

@@ -38,12 +38,21 @@ from joch_core import (
     message_from_json,
     message_to_json,
 )
-from langchain_joch.blocks import content_of, parts_of, results_of
+from langchain_joch.blocks import blocks_of, content_of, parts_of, results_of
+from langchain_joch.errors import BY_KIND
 
 #: Where Joch keeps its own in `additional_kwargs` and `response_metadata`.
 KEY = "joch"
 #: LangChain's names of the vendors, which its own block translators and accounting go by.
-_VENDORS = {"google": "google_genai", "azure-openai": "openai", "openai-compatible": "openai"}
+_VENDORS = {
+    "google": "google_genai",
+    "vertex": "google_genai",
+    "azure-openai": "openai",
+    "openai-compatible": "openai",
+    "bedrock": "anthropic",
+}
+#: An attempt of such a kind was a request; any other kind is a reason why a candidate was passed over.
+_REQUESTS = frozenset({"ok", *BY_KIND})
 
 
 class CallIds:
@@ -71,6 +80,11 @@ def vendor(backend: str) -> str:
     """The vendor of a backend as LangChain's `model_provider` has it: `openai`, `anthropic`, `google_genai`, …"""
     provider = backend.partition(":")[0]
     return _VENDORS.get(provider, provider)
+
+
+def calls_in_content(backend: str) -> bool:
+    """Does LangChain look for the calls of this vendor's answers among their content blocks only?"""
+    return vendor(backend) == "anthropic"
 
 
 def _seen(text: str, calls: Iterable[tuple[str, str, Json]]) -> str:
@@ -227,7 +241,7 @@ def response_metadata(reply: Reply, call: Call) -> Json:
         "backend": reply.backend,
         "execution": reply.execution,
         "conversation": call.conversation,
-        "attempts": len(reply.attempts),
+        "attempts": sum(attempt.kind in _REQUESTS for attempt in reply.attempts),
         "switched_from": reply.switched_from,
         "reason": reply.switch_reason,
         "cost_usd": None if reply.cost_usd is None else str(reply.cost_usd),
@@ -265,14 +279,15 @@ def from_reply(reply: Reply, call: Call) -> AIMessage:
     """A reply as the message that LangChain's chat models give."""
     metadata, extra = response_metadata(reply, call), Json()
     shown = reply.message.parts if reply.output is None else answered(reply.message.parts, call.tools)
-    content = content_of(shown)
+    calls = tool_calls_of(shown)
+    content = blocks_of(shown) if calls and calls_in_content(reply.backend) else content_of(shown)
     if reply.refusal is not None:
         content, extra = [{"type": "refusal", "refusal": reply.refusal}], {"refusal": reply.refusal}
     if isinstance(content, list):
         metadata["output_version"] = "v1"
     out = AIMessage(
         content=content,
-        tool_calls=tool_calls_of(shown),
+        tool_calls=calls,
         usage_metadata=usage_metadata(reply.usage),
         response_metadata=metadata,
         additional_kwargs=extra,

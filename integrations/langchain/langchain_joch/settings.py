@@ -5,7 +5,6 @@ Nothing here calls a provider; a file is read once, when the model is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,14 @@ def is_file(route: Any) -> bool:
     return isinstance(route, Path) or (isinstance(route, str) and route.endswith((".yaml", ".yml")))
 
 
-def _routes_in(file: Path) -> Iterator[str]:
+def _documents(file: Path) -> list[dict[str, Any]]:
     try:
         documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
     except OSError:
         raise InvalidArgument(f"route file {file} cannot be read: check the path") from None
     except yaml.YAMLError as error:
         raise InvalidArgument(f"route file {file} is no YAML: {error}") from None
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") == "ModelRoute":
-            yield str((document.get("metadata") or {}).get("name"))
+    return [document for document in documents if isinstance(document, dict)]
 
 
 def route_of(file: Path) -> str:
@@ -52,11 +49,17 @@ def route_of(file: Path) -> str:
     Raises:
         InvalidArgument: the file cannot be read, or holds no route or several.
     """
-    names = list(_routes_in(file))
+    routes = [document for document in _documents(file) if document.get("kind") == "ModelRoute"]
+    names = [str((route.get("metadata") or {}).get("name")) for route in routes]
     if len(names) != 1:
         found = f"{len(names)} routes ({', '.join(names)})" if names else "no ModelRoute"
         raise InvalidArgument(f"route file {file} holds {found}: give the route's name, and the file as resources=")
     return names[0]
+
+
+def _holds_more(file: Path) -> bool:
+    """Does a route's file hold models or policies too, which then are resources?"""
+    return any(document.get("kind") != "ModelRoute" for document in _documents(file))
 
 
 def destination(route: Any, model: str | None, fallbacks: list[str]) -> Destination:
@@ -77,8 +80,9 @@ def destination(route: Any, model: str | None, fallbacks: list[str]) -> Destinat
         backends = (model, *fallbacks)
         return Destination(list(backends) if fallbacks else model, ", ".join(backends), backends)
     if is_file(route):
-        name = route_of(Path(route).expanduser())
-        return Destination(name, name)
+        file = Path(route).expanduser()
+        name = route_of(file)
+        return Destination(name if _holds_more(file) else str(file), name)
     if isinstance(route, str):
         return Destination(route, route, (route,) if ":" in route else ())
     if isinstance(route, list | tuple):
@@ -88,15 +92,15 @@ def destination(route: Any, model: str | None, fallbacks: list[str]) -> Destinat
 
 
 def open_joch(route: Any, *, store: str | None, resources: Any, namespace: str | None) -> Joch:
-    """A `Joch` with these settings; a route's file is read as resources.
+    """A `Joch` with these settings; a route's file that holds more than the route is read as resources.
 
     Raises:
         InvalidArgument: a route's file and other resources are given.
     """
-    if is_file(route):
+    if is_file(route) and _holds_more(Path(route).expanduser()):
         if resources is not None:
             raise InvalidArgument(
-                "route= is a file and resources= is given too: put the file there and give the route's name"
+                "route= is a file with more than a route, and resources= is given too: put the file there and give the route's name"
             )
         resources = Path(route).expanduser()
     return Joch(store=store, resources=resources, namespace=namespace)
