@@ -160,7 +160,11 @@ def _unknown(words: list[str], rows: list[Row]) -> str:
     given = " ".join(words)
     if rows and len(words) == 1:
         return f"joch {given} needs one of: {', '.join(row.words.split()[1] for row in rows)}"
-    close = get_close_matches(given, [row.words for row in rows or COMMANDS], n=1, cutoff=0.5)
+    # A group that is known is asked for its commands; else only the first word can have been misspelt.
+    asked, known = (
+        (given, [row.words for row in rows]) if rows else (words[0], list({row.words.split()[0] for row in COMMANDS}))
+    )
+    close = get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f"; did you mean 'joch {close[0]}'?" if close else "; see joch --help"
     return f"joch has no command {given!r}{hint}"
 
