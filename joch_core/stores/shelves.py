@@ -1,0 +1,341 @@
+"""The three shelves in SQL that SQLite and PostgreSQL share: events, records, claims, and the money of accounts.
+
+Every statement names the namespace. `commit` is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from joch_core.errors import ConversationConflict
+from joch_core.messages import Json
+from joch_core.resources.commits import Claim, Commit, Committed, Head, Hold, Record, Settle
+from joch_core.resources.events import GENESIS, Draft, Event, canonical_json, instant, link, parse_instant, payload_hash
+from joch_core.stores.base import Cursor, Database, Query
+
+_PAGE = 500
+_EVENT = "log, sequence, type, at, execution, trace_id, span_id, agent, framework, model, payload, payload_hash, hash"
+_CLAIM = "key, state, value, conversation, owner, lease_until, version"
+
+
+class _Refused(Exception):
+    """Somebody else holds what the commit wants: roll back and say so."""
+
+    def __init__(self, what: Claim | Hold) -> None:
+        self.what = what
+
+
+class SqlStore:
+    """A store on one database."""
+
+    def __init__(self, url: str, database: Database) -> None:
+        self.url = url
+        self.database = database
+
+    def commit(self, namespace: str, commit: Commit, at: datetime) -> Committed:
+        """Write everything or nothing; it is on disk when this returns."""
+        try:
+            with self.database.writing() as cursor:
+                execution = _open_execution(cursor, namespace, commit.open_execution)
+                _claim(cursor, namespace, commit, at)
+                for hold in commit.holds:
+                    _hold(cursor, namespace, hold)
+                for settle in commit.settles:
+                    _settle(cursor, namespace, settle)
+                for record in commit.records:
+                    _put(cursor, namespace, record)
+                events = _append(cursor, namespace, commit, execution, at) if commit.drafts else ()
+        except _Refused as refused:
+            return Committed(refused=refused.what)
+        return Committed(events, execution)
+
+    def head(self, namespace: str, log: str) -> Head:
+        """Where a log stands; an unknown log stands at 0."""
+        with self.database.reading() as cursor:
+            row = cursor.execute(
+                "SELECT head, hash, turn FROM joch_log WHERE namespace = ? AND log = ?", (namespace, log)
+            ).fetchone()
+        return Head(0, GENESIS, 0) if row is None else Head(*row)
+
+    def events(self, namespace: str, query: Query) -> Iterator[Event]:
+        """The events that a query asks for, a page at a time: nothing is held open while the caller thinks."""
+        left = query.limit
+        last: tuple[str, str, int] | None = None
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            with self.database.reading() as cursor:
+                sql, parameters = _select(namespace, query, last, size)
+                rows = cursor.execute(sql, parameters).fetchall()
+            for row in rows:
+                yield _event(row)
+            if len(rows) < size:
+                return
+            last = (rows[-1][3], rows[-1][0], rows[-1][1])
+            left = None if left is None else left - len(rows)
+
+    def logs(self, namespace: str, prefix: str) -> Iterable[str]:
+        """The names of the logs that begin with `prefix`, sorted."""
+        with self.database.reading() as cursor:
+            rows = cursor.execute(
+                "SELECT log FROM joch_log WHERE namespace = ? AND log >= ? AND log < ? ORDER BY log",
+                (namespace, prefix, prefix + "\U0010ffff"),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def verify(self, namespace: str, log: str) -> int | None:
+        """The sequence of the first event whose hash does not fit; None if the chain is whole."""
+        previous, expected = GENESIS, 1
+        for event in self.events(namespace, Query(log=log)):
+            text = canonical_json(event.payload)
+            digest = event.payload.get("tombstone") if set(event.payload) == {"tombstone"} else payload_hash(text)
+            draft = Draft(
+                event.type, {}, event.execution, event.trace_id, event.span_id, event.agent, event.framework, event.model
+            )
+            wanted = link(previous, log, event.sequence, draft, instant(event.at), str(digest))
+            if event.sequence != expected or event.hash != wanted:
+                return event.sequence
+            previous, expected = event.hash, expected + 1
+        head = self.head(namespace, log)
+        return None if (head.sequence, head.hash) == (expected - 1, previous) else expected
+
+    def record(self, namespace: str, kind: str, name: str) -> Record | None:
+        """One resource."""
+        with self.database.reading() as cursor:
+            row = cursor.execute(
+                "SELECT kind, name, body, generation FROM joch_record WHERE namespace = ? AND kind = ? AND name = ?",
+                (namespace, kind, name),
+            ).fetchone()
+        return None if row is None else Record(row[0], row[1], json.loads(row[2]), row[3])
+
+    def records(self, namespace: str, kind: str | None = None) -> Sequence[Record]:
+        """All resources of a kind (or of all), sorted by kind and name."""
+        where, parameters = ("", [namespace]) if kind is None else (" AND kind = ?", [namespace, kind])
+        with self.database.reading() as cursor:
+            rows = cursor.execute(
+                f"SELECT kind, name, body, generation FROM joch_record WHERE namespace = ?{where} ORDER BY kind, name",  # noqa: S608
+                parameters,
+            ).fetchall()
+        return [Record(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+
+    def delete(self, namespace: str, kind: str, name: str) -> bool:
+        """Take a resource away; False if there is none."""
+        with self.database.writing() as cursor:
+            cursor.execute("DELETE FROM joch_record WHERE namespace = ? AND kind = ? AND name = ?", (namespace, kind, name))
+            return cursor.rowcount > 0
+
+    def claim(self, namespace: str, key: str) -> Claim | None:
+        """One row of the ledger."""
+        with self.database.reading() as cursor:
+            return _one_claim(cursor, namespace, key)
+
+    def claims(self, namespace: str, *, conversation: str | None = None, state: str | None = None) -> Sequence[Claim]:
+        """Rows of the ledger, in the order of their first write."""
+        where, parameters = "", [namespace]
+        for column, value in (("conversation", conversation), ("state", state)):
+            if value is not None:
+                where += f" AND {column} = ?"
+                parameters.append(value)
+        with self.database.reading() as cursor:
+            rows = cursor.execute(
+                f"SELECT {_CLAIM} FROM joch_claim WHERE namespace = ?{where} ORDER BY created, key",  # noqa: S608
+                parameters,
+            ).fetchall()
+        return [_as_claim(row) for row in rows]
+
+    def spent(self, namespace: str, account: str) -> tuple[int, int]:
+        """(spent, held) of an account in micro-USD. A hold that was never settled stays held: it may have been billed."""
+        with self.database.reading() as cursor:
+            row = cursor.execute(
+                "SELECT spent, held FROM joch_account WHERE namespace = ? AND account = ?", (namespace, account)
+            ).fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def check(self) -> Sequence[str]:
+        """What is wrong with the database and with the hash chain of any log."""
+        integrity = getattr(self.database, "integrity", None)
+        problems: list[str] = list(integrity()) if integrity is not None else []
+        with self.database.reading() as cursor:
+            logs = cursor.execute("SELECT namespace, log FROM joch_log ORDER BY namespace, log").fetchall()
+        for namespace, log in logs:
+            broken = self.verify(namespace, log)
+            if broken is not None:
+                problems.append(f"{log} in namespace {namespace}: the hash chain breaks at event {broken}")
+        return problems
+
+    def close(self) -> None:
+        """Let go of files and connections. May be called twice."""
+        close = getattr(self.database, "close", None)
+        if close is not None:
+            close()
+
+
+def _open_execution(cursor: Cursor, namespace: str, day: str | None) -> str | None:
+    if day is None:
+        return None
+    row = cursor.execute(
+        "INSERT INTO joch_counter (namespace, name, value) VALUES (?, ?, 1) "
+        "ON CONFLICT (namespace, name) DO UPDATE SET value = joch_counter.value + 1 RETURNING value",
+        (namespace, f"execution/{day}"),
+    ).fetchone()
+    assert row is not None
+    return f"exec-{day}-{row[0]:03d}"
+
+
+def _append(cursor: Cursor, namespace: str, commit: Commit, execution: str | None, at: datetime) -> tuple[Event, ...]:
+    log = commit.log + (execution or "") if commit.log == "execution/" else commit.log
+    # The row is written even where nothing changes: on every engine that locks the log until the end of the commit.
+    row = cursor.execute(
+        "INSERT INTO joch_log (namespace, log, head, hash, turn) VALUES (?, ?, 0, ?, 0) "
+        "ON CONFLICT (namespace, log) DO UPDATE SET head = joch_log.head RETURNING head, hash, turn",
+        (namespace, log, GENESIS),
+    ).fetchone()
+    assert row is not None
+    head, previous, turn = row
+    if commit.turn is not None and commit.turn != turn:
+        name = log.partition("/")[2]
+        raise ConversationConflict(f"another writer of {name!r} was faster; read the conversation again and repeat the call")
+    moment = instant(at)
+    events: list[Event] = []
+    rows: list[tuple[Any, ...]] = []
+    for sequence, draft in enumerate(commit.drafts, head + 1):
+        own = draft if execution is None or draft.execution is not None else replace(draft, execution=execution)
+        text = canonical_json(own.payload)
+        digest = payload_hash(text)
+        previous = link(previous, log, sequence, own, moment, digest)
+        envelope = (own.execution, own.trace_id, own.span_id, own.agent, own.framework, own.model)
+        rows.append((namespace, log, sequence, own.type, moment, *envelope, text, digest, previous))
+        events.append(Event(log, sequence, own.type, own.payload, at, previous, *envelope))
+    cursor.executemany(
+        f"INSERT INTO joch_event (namespace, {_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        rows,
+    )
+    last = head + len(rows)
+    cursor.execute(
+        "UPDATE joch_log SET head = ?, hash = ?, turn = ? WHERE namespace = ? AND log = ?",
+        (last, previous, turn if commit.turn is None else last, namespace, log),
+    )
+    return tuple(events)
+
+
+def _claim(cursor: Cursor, namespace: str, commit: Commit, at: datetime) -> None:
+    for claim in commit.claims:
+        cursor.execute(
+            f"INSERT INTO joch_claim (namespace, {_CLAIM}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            "ON CONFLICT (namespace, key) DO NOTHING",
+            (namespace, claim.key, claim.state, canonical_json(claim.value), claim.conversation, claim.owner,
+             claim.lease_until, claim.version, instant(at)),
+        )  # fmt: skip
+        if cursor.rowcount < 1:
+            _refuse(cursor, namespace, claim)
+    for claim in commit.swaps:
+        cursor.execute(
+            "UPDATE joch_claim SET state = ?, value = ?, owner = ?, lease_until = ?, version = ? "
+            "WHERE namespace = ? AND key = ? AND version = ?",
+            (claim.state, canonical_json(claim.value), claim.owner, claim.lease_until, claim.version,
+             namespace, claim.key, claim.version - 1),
+        )  # fmt: skip
+        if cursor.rowcount < 1:
+            _refuse(cursor, namespace, claim)
+
+
+def _refuse(cursor: Cursor, namespace: str, claim: Claim) -> None:
+    raise _Refused(_one_claim(cursor, namespace, claim.key) or replace(claim, version=0))
+
+
+def _one_claim(cursor: Cursor, namespace: str, key: str) -> Claim | None:
+    row = cursor.execute(
+        f"SELECT {_CLAIM} FROM joch_claim WHERE namespace = ? AND key = ?",  # noqa: S608
+        (namespace, key),
+    ).fetchone()
+    return None if row is None else _as_claim(row)
+
+
+def _as_claim(row: Sequence[Any]) -> Claim:
+    key, state, value, conversation, owner, lease_until, version = row
+    return Claim(key, state, json.loads(value), conversation, owner, lease_until, version)
+
+
+def _hold(cursor: Cursor, namespace: str, hold: Hold) -> None:
+    _ensure_account(cursor, namespace, hold.account)
+    cursor.execute(
+        "UPDATE joch_account SET held = held + ? WHERE namespace = ? AND account = ? AND spent + held + ? <= ?",
+        (hold.amount, namespace, hold.account, hold.amount, hold.cap),
+    )
+    if cursor.rowcount < 1:
+        raise _Refused(hold)
+    cursor.execute(
+        "INSERT INTO joch_hold (namespace, id, account, amount, lease_until) VALUES (?, ?, ?, ?, ?)",
+        (namespace, hold.id, hold.account, hold.amount, hold.lease_until),
+    )
+
+
+def _settle(cursor: Cursor, namespace: str, settle: Settle) -> None:
+    _ensure_account(cursor, namespace, settle.account)
+    held = 0
+    if settle.id is not None:
+        row = cursor.execute(
+            "DELETE FROM joch_hold WHERE namespace = ? AND id = ? RETURNING amount", (namespace, settle.id)
+        ).fetchone()
+        held = 0 if row is None else row[0]
+    cursor.execute(
+        "UPDATE joch_account SET held = held - ?, spent = spent + ? WHERE namespace = ? AND account = ?",
+        (held, settle.amount, namespace, settle.account),
+    )
+
+
+def _ensure_account(cursor: Cursor, namespace: str, account: str) -> None:
+    cursor.execute(
+        "INSERT INTO joch_account (namespace, account, spent, held) VALUES (?, ?, 0, 0) "
+        "ON CONFLICT (namespace, account) DO NOTHING",
+        (namespace, account),
+    )
+
+
+def _put(cursor: Cursor, namespace: str, record: Record) -> None:
+    cursor.execute(
+        "INSERT INTO joch_record (namespace, kind, name, body, generation) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, kind, name) DO UPDATE SET body = excluded.body, generation = excluded.generation",
+        (namespace, record.kind, record.name, canonical_json(record.body), record.generation),
+    )
+
+
+def _select(namespace: str, query: Query, last: tuple[str, str, int] | None, size: int) -> tuple[str, list[Any]]:
+    where = ["namespace = ?"]
+    parameters: list[Any] = [namespace]
+    conditions: tuple[tuple[str, Any], ...] = (
+        ("log = ?", query.log),
+        ("execution = ?", query.execution),
+        ("sequence > ?", query.after or None),
+        ("at >= ?", None if query.since is None else instant(query.since)),
+    )
+    for condition, value in conditions:
+        if value is not None:
+            where.append(condition)
+            parameters.append(value)
+    if query.types:
+        where.append(f"type IN ({', '.join('?' * len(query.types))})")
+        parameters += query.types
+    if query.log is not None:
+        order = "sequence"
+        if last is not None:
+            where.append("sequence > ?")
+            parameters.append(last[2])
+    else:
+        order = "at, log, sequence"
+        if last is not None:
+            where.append("(at, log, sequence) > (?, ?, ?)")
+            parameters += last
+    parameters.append(size)
+    return f"SELECT {_EVENT} FROM joch_event WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", parameters  # noqa: S608
+
+
+def _event(row: Sequence[Any]) -> Event:
+    log, sequence, type_, at, execution, trace_id, span_id, agent, framework, model, payload, _, digest = row
+    body: Json = json.loads(payload)
+    return Event(
+        log, sequence, type_, body, parse_instant(at), digest, execution, trace_id, span_id, agent, framework, model
+    )

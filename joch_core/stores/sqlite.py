@@ -1,0 +1,217 @@
+"""SQLite as the engine under a store: one file, WAL, every commit on disk when it returns. Stdlib only.
+
+One connection writes (under a lock), each thread has one to read with. A database in memory has a single connection.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from joch_core.errors import StoreError
+from joch_core.stores.base import Cursor
+from joch_core.stores.schema import MIGRATIONS
+
+MEMORY = ":memory:"
+_BUSY_S = 30.0
+#: File systems whose locks SQLite cannot trust: https://www.sqlite.org/faq.html#q5
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "9p",
+    "lustre",
+}
+
+
+class SqliteDatabase:
+    """One SQLite file, or a database in memory (`:memory:`). Opened on first use; may be used from several threads."""
+
+    engine: Literal["sqlite", "postgres"] = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+        self._writing = 0
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._pid = os.getpid()
+        self._closed = False
+
+    @contextmanager
+    def writing(self) -> Iterator[Cursor]:
+        """A durable write transaction; a nested one is a part of the outer one."""
+        with self._lock, _translated(self.path):
+            connection = self._write_connection()
+            if self._writing:
+                yield connection.cursor()
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            self._writing += 1
+            try:
+                yield connection.cursor()
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._writing -= 1
+
+    @contextmanager
+    def reading(self) -> Iterator[Cursor]:
+        """A consistent view. Nested views of one thread are one view."""
+        if self.path == MEMORY:
+            with self._lock, _translated(self.path):
+                yield self._write_connection().cursor()
+            return
+        with _translated(self.path):
+            connection = self._read_connection()
+            if connection.in_transaction:
+                yield connection.cursor()
+                return
+            connection.execute("BEGIN")
+            try:
+                yield connection.cursor()
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def integrity(self) -> list[str]:
+        """What SQLite itself finds wrong with the file."""
+        with self.reading() as cursor:
+            rows = [str(row[0]) for row in cursor.execute("PRAGMA integrity_check").fetchall()]
+        return [] if rows == ["ok"] else rows
+
+    def close(self) -> None:
+        """Close every connection. May be called twice."""
+        with self._lock:
+            self._closed = True
+            connections = [*self._readers, *([self._writer] if self._writer is not None else [])]
+            self._readers, self._writer = [], None
+            self._local = threading.local()
+        if self._pid == os.getpid():
+            for connection in connections:
+                connection.close()
+
+    def _write_connection(self) -> sqlite3.Connection:
+        self._usable()
+        if self._writer is None:
+            self._prepare_file()
+            self._writer = self._connect()
+            self._migrate(self._writer)
+        return self._writer
+
+    def _read_connection(self) -> sqlite3.Connection:
+        self._usable()
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with self._lock:
+                self._write_connection()
+                connection = self._connect()
+                self._readers.append(connection)
+            self._local.connection = connection
+        return connection
+
+    def _usable(self) -> None:
+        if self._pid != os.getpid():
+            raise StoreError("this store was opened before the process forked; open a new Joch in the child process")
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed; open a new Joch")
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        if self.path != MEMORY:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare_file(self) -> None:
+        if self.path == MEMORY:
+            return
+        file = Path(self.path)
+        network = _network_file_system(file)
+        if network is not None:
+            raise StoreError(
+                f"{file} lies on a network file system ({network}), where SQLite cannot lock; "
+                "use a local disk, or postgresql:// for several machines"
+            )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreError(f"the store {file} cannot be opened: {error.strerror or error}") from None
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        newest = len(MIGRATIONS)
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version == newest:
+            return
+        if version > newest:
+            raise StoreError(
+                f"the store {self.path} was written by a newer Joch (schema {version}, this one knows {newest}); upgrade Joch"
+            )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            for script in MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {newest}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """No driver error leaves the store."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            hint = "another process holds it; try again"
+        elif "full" in text:
+            hint = "make room on the disk"
+        elif "readonly" in text or "read-only" in text:
+            hint = "make the file and its folder writable"
+        elif "malformed" in text or "not a database" in text:
+            hint = "restore it from a backup; joch store check says more"
+        else:
+            hint = "joch doctor says more"
+        raise StoreError(f"the store {path} failed: {text}; {hint}") from None
+
+
+def _network_file_system(file: Path) -> str | None:
+    """The type of the network file system that holds the file, if it is one."""
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    place = file.absolute()
+    best, kind = "", None
+    for mount in mounts:
+        _, point, type_, *_ = mount.split(" ")
+        inside = point == "/" or place == Path(point) or Path(point) in place.parents
+        if inside and len(point) >= len(best):
+            best, kind = point, type_
+    return kind if kind in _NETWORK else None
