@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS graph_thread (
     PRIMARY KEY (namespace, thread)
 );
 
+CREATE UNIQUE INDEX IF NOT EXISTS graph_thread_id ON graph_thread (namespace, id);
+
 CREATE TABLE IF NOT EXISTS graph_checkpoint (
     namespace TEXT NOT NULL,
     thread BIGINT NOT NULL,

@@ -214,28 +214,35 @@ class Threads:
         limit: int,
     ) -> list[Stored]:
         """Checkpoints without their contents, newest first; `after` is the last one of the page before."""
-        conditions, parameters = ["c.namespace = ?"], [self.namespace]
-        given: tuple[tuple[str, str | bytes | None], ...] = (
-            ("t.thread = ?", thread),
-            ("c.lane = ?", lane),
-            ("c.checkpoint = ?", None if checkpoint is None else checkpoint.encode()),
-            ("c.checkpoint < ?", None if before is None else before.encode()),
-        )
-        bound: list[Any] = [*parameters]
-        for condition, parameter in given:
-            if parameter is not None:
-                conditions.append(condition)
-                bound.append(parameter)
-        if after is not None:
-            last = after.snapshot
-            conditions.append("(c.checkpoint < ? OR (c.checkpoint = ? AND (t.thread > ? OR (t.thread = ? AND c.lane > ?))))")
-            bound += [last.checkpoint.encode()] * 2 + [after.thread] * 2 + [last.lane]
+        conditions: list[tuple[str, tuple[Any, ...]]] = [("c.namespace = ?", (self.namespace,))]
+        if lane is not None:
+            conditions.append(("c.lane = ?", (lane,)))
+        if checkpoint is not None:
+            conditions.append(("c.checkpoint = ?", (checkpoint.encode(),)))
+        if before is not None:
+            conditions.append(("c.checkpoint < ?", (before.encode(),)))
+        order = "c.checkpoint DESC, t.thread, c.lane"
         with self._database.reading() as cursor:
+            if thread is not None:
+                key = self._find(cursor, thread)
+                if key is None:
+                    return []
+                conditions.insert(1, ("c.thread = ?", (key,)))
+                order = "c.checkpoint DESC" if lane is not None else "c.checkpoint DESC, c.lane"
+            if after is not None:
+                last = after.snapshot.checkpoint.encode()
+                conditions.append(
+                    (
+                        "(c.checkpoint < ? OR (c.checkpoint = ? AND (t.thread > ? OR (t.thread = ? AND c.lane > ?))))",
+                        (last, last, after.thread, after.thread, after.snapshot.lane),
+                    )
+                )
+                conditions.append(("c.checkpoint <= ?", (last,)))  # what an index can use
             rows = cursor.execute(
                 f"SELECT t.thread, {_CHECKPOINT} FROM graph_checkpoint AS c"  # noqa: S608
                 " JOIN graph_thread AS t ON t.namespace = c.namespace AND t.id = c.thread"
-                f" WHERE {' AND '.join(conditions)} ORDER BY c.checkpoint DESC, t.thread, c.lane LIMIT ?",
-                (*bound, limit),
+                f" WHERE {' AND '.join(text for text, _ in conditions)} ORDER BY {order} LIMIT ?",
+                (*(value for _, values in conditions for value in values), limit),
             ).fetchall()
         return [Stored(name, _snapshot(row)) for name, *row in rows]
 

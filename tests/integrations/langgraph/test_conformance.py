@@ -17,8 +17,8 @@ class ThroughSync(JochSaver):
     async def aget_tuple(self, config):
         return self.get_tuple(config)
 
-    async def alist(self, config, *, filter=None, before=None, limit=None) -> AsyncIterator:
-        for one in self.list(config, filter=filter, before=before, limit=limit):
+    async def alist(self, config, **conditions) -> AsyncIterator:
+        for one in self.list(config, **conditions):
             yield one
 
     async def aput(self, config, checkpoint, metadata, new_versions):

@@ -26,6 +26,7 @@ class Change:
     contents: dict[str, Content] = field(default_factory=dict)
     items: dict[bytes, Blob] = field(default_factory=dict)
     tracks: dict[Place, Track] = field(default_factory=dict)
+    touched: Sequence[int] = ()
 
 
 def _array(parts: Sequence[bytes]) -> bytes:
@@ -54,10 +55,10 @@ class Codec:
         """The key of the digests of a thread: secret where values are encrypted, since a bare hash tells what is equal."""
         if self._cipher is None:
             return b""
-        found = self._memory.secrets.get(thread)
+        found = self._memory.secret(thread)
         if found is None:
             found = self.load(threads.secret(thread, self.dump(secrets.token_bytes(32))))
-            self._memory.secrets[thread] = found
+            self._memory.keep_secret(thread, found)
         return bytes(found)
 
     def dump(self, value: Any) -> Blob:
@@ -83,8 +84,8 @@ class Codec:
         self, thread: str, lane: str, values: Mapping[str, Any], versions: Mapping[str, Version], key: bytes
     ) -> Change:
         """The changed channels of a checkpoint; lists as changes of those that this process knows."""
-        change = Change()
-        touched = self._memory.untouch(thread, lane)
+        touched = self._memory.touched(thread, lane)
+        change = Change(touched=tuple(touched))
         for channel, value in values.items():
             shape: Shape = "delta" if isinstance(value, _DeltaSnapshot) else "list"
             inner = value.value if isinstance(value, _DeltaSnapshot) else value

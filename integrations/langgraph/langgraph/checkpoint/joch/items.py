@@ -30,6 +30,7 @@ _DIGEST_BYTES = 16
 #: How many of the newest items are compared at each put, and as many of the older ones in turn.
 _COMPARED = 32
 _TRACKED_CHANNELS = 1024
+_TRACKED_ITEMS = 50_000
 _TOUCHED_OBJECTS = 4096
 _SHORT_TEXT = 64
 _SHORT_LIST = 256
@@ -203,18 +204,21 @@ class Memory:
     """What this process remembers of the lists it stored and read. Bounded; losing any of it costs time and nothing else."""
 
     def __init__(self) -> None:
-        self.secrets: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._tracks: OrderedDict[Place, tuple[Track | None, Track | None]] = OrderedDict()
-        self._touched: dict[tuple[str, str], dict[int, Any]] = {}
+        self._tracked_items = 0
+        self._touched: OrderedDict[tuple[str, str], dict[int, Any]] = OrderedDict()
+        self._secrets: dict[str, bytes] = {}
 
     def note(self, place: Place, track: Track, *, written: bool) -> None:
         """Keep the list of a channel (thread, lane, channel): as this process wrote it, or as it last read it."""
         with self._lock:
             old = self._tracks.pop(place, (None, None))
-            self._tracks[place] = (track, None) if written else (old[0], track)
-            while len(self._tracks) > _TRACKED_CHANNELS:
-                self._tracks.popitem(last=False)
+            new = (track, None) if written else (old[0], track)
+            self._tracks[place] = new
+            self._tracked_items += _weight(new) - _weight(old)
+            while len(self._tracks) > 1 and (len(self._tracks) > _TRACKED_CHANNELS or self._tracked_items > _TRACKED_ITEMS):
+                self._tracked_items -= _weight(self._tracks.popitem(last=False)[1])
 
     def tracks(self, place: Place) -> tuple[Track, ...]:
         """The lists known for a channel."""
@@ -225,20 +229,47 @@ class Memory:
         """A task has written these objects; they are held, so that no other object can get their id."""
         with self._lock:
             touched = self._touched.setdefault((thread, lane), {})
+            self._touched.move_to_end((thread, lane))
             touched.update((id(one), one) for one in values if type(one) not in _ATOMS)
             while len(touched) > _TOUCHED_OBJECTS:
                 del touched[next(iter(touched))]
+            while len(self._touched) > _TRACKED_CHANNELS:
+                self._touched.popitem(last=False)
 
-    def untouch(self, thread: str, lane: str) -> dict[int, Any]:
-        """What was written since the last checkpoint of a lane."""
+    def touched(self, thread: str, lane: str) -> dict[int, Any]:
+        """What was written since the last checkpoint of a lane, by `id()`."""
         with self._lock:
-            return self._touched.pop((thread, lane), {})
+            return dict(self._touched.get((thread, lane), {}))
+
+    def untouch(self, thread: str, lane: str, seen: Iterable[int]) -> None:
+        """These objects are stored as they are."""
+        with self._lock:
+            touched = self._touched.get((thread, lane), {})
+            for one in seen:
+                touched.pop(one, None)
+            if not touched:
+                self._touched.pop((thread, lane), None)
+
+    def secret(self, thread: str) -> bytes | None:
+        """The secret of a thread, if it was read already."""
+        return self._secrets.get(thread)
+
+    def keep_secret(self, thread: str, secret: bytes) -> None:
+        """Keep the secret of a thread."""
+        with self._lock:
+            if len(self._secrets) >= _TRACKED_CHANNELS:
+                self._secrets.clear()
+            self._secrets[thread] = secret
 
     def forget(self, thread: str) -> None:
         """Drop what is known of a thread that was deleted or cut."""
         with self._lock:
             for place in [place for place in self._tracks if place[0] == thread]:
-                del self._tracks[place]
+                self._tracked_items -= _weight(self._tracks.pop(place))
             for lane in [lane for lane in self._touched if lane[0] == thread]:
                 del self._touched[lane]
-            self.secrets.pop(thread, None)
+            self._secrets.pop(thread, None)
+
+
+def _weight(tracks: tuple[Track | None, Track | None]) -> int:
+    return sum(len(track.objects) for track in tracks if track is not None)

@@ -126,7 +126,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         if wanted is None:
             self._shelf.heads.read(thread, lane, None if stored is None else stored.snapshot.checkpoint)
         else:
-            self._shelf.heads.release(thread, lane, wanted)
+            self._shelf.heads.named(thread, lane, wanted)
         return None if stored is None else self._tuple(stored, note=True)
 
     def _tuple(self, stored: Stored, *, note: bool = False) -> CheckpointTuple:
@@ -184,7 +184,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             )
             chosen = [row for row in rows if not wanted or self._matches(row, wanted)][:left]
             for row in chosen:
-                self._shelf.heads.release(row.thread, row.snapshot.lane, row.snapshot.checkpoint)
+                self._shelf.heads.listed(row.thread, row.snapshot.lane, row.snapshot.checkpoint)
             yield [self._tuple(one) for one in self._threads().filled(chosen)]
             if len(rows) < size:
                 return
@@ -246,7 +246,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             about.get("run_id"),
         )
         heads = self._shelf.heads
-        fence = Fence(parent) if self.fence and heads.knows(thread, lane, parent) else None
+        fence = Fence(parent) if self.fence and heads.is_newest(thread, lane, parent) else None
         values = {
             channel: checkpoint["channel_values"][channel]
             for channel in new_versions
@@ -262,6 +262,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             self._threads().put(thread, snapshot, change.contents, change.items, fence=fence)
         for place, track in change.tracks.items():
             self._shelf.memory.note(place, track, written=True)
+        self._shelf.memory.untouch(thread, lane, change.touched)
         heads.wrote(thread, lane, checkpoint["id"], after=parent)
         return _config(thread, lane, checkpoint["id"])
 

@@ -29,42 +29,55 @@ class StoreLike(Protocol):
 
 
 class Heads:
-    """Which checkpoints this saver gave out as the newest of their lane, and wrote itself.
+    """Which checkpoints the runs of this saver build on, lane by lane.
 
-    A run that builds on one of them means to go on; if the lane has moved since, two runs write one thread. A checkpoint
-    that was asked for by its id is a fork on purpose, and is let go.
+    A run that was given the newest checkpoint of a lane means to go on from there; if the lane has moved since, two runs write
+    one thread. A checkpoint that was asked for by its id is forked on purpose. Who puts without having read is watched by nobody.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lanes: OrderedDict[tuple[str, str], OrderedDict[str | None, None]] = OrderedDict()
+        #: True: given out as the newest. False: named by its id.
+        self._lanes: OrderedDict[tuple[str, str], OrderedDict[str | None, bool]] = OrderedDict()
 
-    def read(self, thread: str, lane: str, head: str | None) -> None:
+    def _note(self, thread: str, lane: str, checkpoint: str | None, newest: bool) -> None:
+        seen = self._lanes.setdefault((thread, lane), OrderedDict())
+        self._lanes.move_to_end((thread, lane))
+        seen[checkpoint] = newest
+        seen.move_to_end(checkpoint)
+        while len(seen) > _REMEMBERED_HEADS:
+            seen.popitem(last=False)
+        while len(self._lanes) > _REMEMBERED_LANES:
+            self._lanes.popitem(last=False)
+
+    def read(self, thread: str, lane: str, checkpoint: str | None) -> None:
         """The newest checkpoint of a lane was given out; None: there was none."""
         with self._lock:
-            heads = self._lanes.setdefault((thread, lane), OrderedDict())
-            self._lanes.move_to_end((thread, lane))
-            heads[head] = None
-            heads.move_to_end(head)
-            while len(heads) > _REMEMBERED_HEADS:
-                heads.popitem(last=False)
-            while len(self._lanes) > _REMEMBERED_LANES:
-                self._lanes.popitem(last=False)
+            self._note(thread, lane, checkpoint, newest=True)
 
-    def wrote(self, thread: str, lane: str, head: str, *, after: str | None) -> None:
-        """A checkpoint was written on top of another. Only a lane that is read from is watched."""
-        if (thread, lane) in self._lanes or after is not None:
-            self.read(thread, lane, head)
-
-    def release(self, thread: str, lane: str, checkpoint: str) -> None:
-        """A checkpoint was named by its id: who builds on it now, forks."""
+    def named(self, thread: str, lane: str, checkpoint: str) -> None:
+        """A checkpoint was asked for by its id."""
         with self._lock:
-            self._lanes.get((thread, lane), OrderedDict()).pop(checkpoint, None)
+            self._note(thread, lane, checkpoint, newest=False)
 
-    def knows(self, thread: str, lane: str, head: str | None) -> bool:
-        """Whether a checkpoint was given out as the newest."""
+    def listed(self, thread: str, lane: str, checkpoint: str) -> None:
+        """A checkpoint was shown among others."""
         with self._lock:
-            return head in self._lanes.get((thread, lane), ())
+            seen = self._lanes.get((thread, lane))
+            if seen is not None and checkpoint in seen:
+                seen[checkpoint] = False
+
+    def wrote(self, thread: str, lane: str, checkpoint: str, *, after: str | None) -> None:
+        """A checkpoint was written on top of another one; if that one was read here, the run goes on from its own."""
+        with self._lock:
+            if after in self._lanes.get((thread, lane), ()):
+                self._note(thread, lane, checkpoint, newest=True)
+
+    def is_newest(self, thread: str, lane: str, checkpoint: str | None) -> bool:
+        """Whether who builds on a checkpoint took it for the newest."""
+        with self._lock:
+            seen = self._lanes.get((thread, lane))
+            return seen is not None and seen.get(checkpoint, False)
 
     def forget(self, thread: str) -> None:
         """The thread starts anew."""
