@@ -174,6 +174,8 @@ def complete(model: Model) -> Model:
     if "limits" in base and model.spec.limits.context_window_tokens is not None:
         base["limits"] = {name: value for name, value in base["limits"].items() if name == "maxOutputTokens"}
     given = model.spec.as_json()
+    if known is None and "capabilities" in given:
+        base["capabilities"] = {}  # who lists what an unknown model can do has said everything
     merged = {**base, **{name: _over(base.get(name), value) for name, value in given.items()}}
     return model.model_copy(update={"spec": ModelSpec.model_validate(merged)})
 

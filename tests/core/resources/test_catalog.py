@@ -206,5 +206,12 @@ def test_the_front_door_reads_no_catalog() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_list_of_abilities_is_complete_for_a_model_that_only_the_user_knows() -> None:
+    text = MINE.split("---")[1].replace("gpt-5.5", "my-own").replace("provider: openai", "provider: openai-compatible")
+    model = Catalog(load({"m": text.replace("vision: false", "vision: true")})).model("openai-compatible:gpt-5-thinking")
+
+    assert model.capabilities == {"text", "vision"}
+
+
 def test_a_model_of_the_user_needs_only_provider_and_id() -> None:
     assert isinstance(Catalog(load({"m": MINE})).all(Model)[0], Model)
