@@ -73,11 +73,14 @@ def wanted_calls(text: str) -> list[list[Wanted]]:
     """The tool calls that a user text names, in steps; calls of one step are made in parallel."""
     steps: list[list[Wanted]] = []
     decoder = json.JSONDecoder()
+    read = 0
     for found in _CALL.finditer(text):
         args: Any = {}
+        if found.start() < read:  # inside the arguments of the call before
+            continue
         if text[found.end() : found.end() + 1] == "{":
             try:
-                args, _ = decoder.raw_decode(text, found.end())
+                args, read = decoder.raw_decode(text, found.end())
             except ValueError:
                 continue
         if not steps or _THEN.search(text, 0, found.start()):

@@ -173,6 +173,8 @@ class Faults:
     def recover(self, provider: str | None = None, model: str | None = None) -> None:
         """Forget the faults of a provider (and model); without arguments: all."""
         with self._lock:
+            if provider is None and model is None:
+                self._named.clear()
             self._orders = [
                 order
                 for order in self._orders

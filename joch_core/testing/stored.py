@@ -54,8 +54,10 @@ class Stored:
 
         Raises whatever `refuse` makes of a rejection, where something that is named is not kept.
         """
-        given = items(body)
         previous = body.get("previous_response_id")
+        if previous is None and body.get("input") is None:
+            return body
+        given = items(body)
         before: list[Json] = []
         if previous is not None:
             with self._lock:

@@ -63,10 +63,14 @@ def rejections(
     found = first(body)
     if found is not None:
         return [found]
-    try:
-        broken = [found for rule in others if (found := rule(body)) is not None]
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return [Rejection("Input does not match the expected shape.")]
+    broken: list[Rejection] = []
+    for rule in others:
+        try:
+            found = rule(body)
+        except (KeyError, TypeError, AttributeError, ValueError):  # a shape that an earlier rule may have named already
+            return broken or [Rejection("Input does not match the expected shape.")]
+        if found is not None:
+            broken.append(found)
     long = too_long(api, body, window)
     return broken if long is None else [*broken, long]
 

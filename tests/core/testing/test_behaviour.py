@@ -1,0 +1,223 @@
+"""What the simulated model says when no script tells it, what a script tells it, and how it is driven from outside."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import jsonschema
+import openai
+import pytest
+
+from joch_core.errors import InvalidArgument
+from joch_core.testing import Simulator, read_script
+from joch_core.testing.behaviour import mentions, sample, wanted_calls
+from joch_core.testing.plugin import joch_simulator  # noqa: F401  a fixture
+
+USER = [{"role": "user", "content": "hi"}]
+TOOL = {"type": "function", "function": {"name": "a", "parameters": {"type": "object", "properties": {}}}}
+
+
+def chat(sdk, text="hi", **options):
+    return sdk.openai.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": text}], **options)
+
+
+# --------------------------------------------------------------------------------------------------------- behaviour
+
+
+def test_calls_are_read_in_steps():
+    steps = wanted_calls('call a {"n": 1} and call b, then call c {"deep": {"x": "then call d"}}')
+    assert [[(call.name, call.args) for call in step] for step in steps] == [
+        [("a", {"n": 1}), ("b", {})],
+        [("c", {"deep": {"x": "then call d"}})],
+    ]
+
+
+def test_steps_are_made_one_after_the_other(sim, sdk):
+    messages = [{"role": "user", "content": 'call a {"n": 1} then call a {"n": 2}'}]
+    seen = []
+    for _ in range(2):
+        said = sdk.openai.chat.completions.create(model="gpt-4o", messages=messages, tools=[TOOL]).choices[0].message
+        (call,) = said.tool_calls
+        seen.append(json.loads(call.function.arguments))
+        messages += [said.to_dict(), {"role": "tool", "tool_call_id": call.id, "content": "ok"}]
+    done = sdk.openai.chat.completions.create(model="gpt-4o", messages=messages, tools=[TOOL])
+    assert seen == [{"n": 1}, {"n": 2}]
+    assert done.choices[0].message.content == "a returned: ok"
+
+
+def test_a_tool_that_is_not_offered_is_not_called(sim, sdk):
+    assert chat(sdk, "call other {}", tools=[TOOL]).choices[0].message.content == "You said: call other {}"
+
+
+def test_a_recall_gives_the_lines_that_mention_the_subject():
+    lines = ("Rex is a dog.\nTom is a cat.", "x" * 900 + " rex likes bones " + "y" * 900)
+    found = mentions(lines, "Rex")
+    assert found[0] == "Rex is a dog."
+    assert "rex likes bones" in found[1]
+    assert len(found[1]) < 400
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "integer", "minimum": 7}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]},
+        {"type": "object", "properties": {"when": {"type": "string", "format": "date"}, "tags": {"type": "array", "items": {"type": "string"}, "minItems": 2}}, "required": ["when", "tags"]},
+        {"$defs": {"p": {"type": "object", "properties": {"n": {"anyOf": [{"type": "null"}, {"type": "number"}]}}, "required": ["n"]}}, "$ref": "#/$defs/p"},
+        {"$defs": {"t": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/t"}, {"type": "null"}]}}, "required": ["next"]}}, "$ref": "#/$defs/t"},
+        {"type": "object", "properties": {"s": {"type": "string", "minLength": 9, "maxLength": 10}, "m": {"type": "integer", "multipleOf": 5}}},
+        {"type": ["object", "null"], "properties": {"c": {"const": 3}}, "required": ["c"]},
+    ],
+)  # fmt: skip
+def test_a_sample_satisfies_its_schema(schema):
+    jsonschema.validate(sample(schema), schema)
+
+
+def test_a_limit_of_output_tokens_cuts_the_answer(sim, sdk):
+    done = chat(sdk, "word " * 50, max_tokens=4)
+    assert done.choices[0].finish_reason == "length"
+    assert len(done.choices[0].message.content) <= 16
+
+
+# ------------------------------------------------------------------------------------------------------------ scripts
+
+
+def test_a_script_answers_in_order_and_then_the_built_in_behaviour(sim, sdk):
+    sim.script(
+        ["One.", {"tool_calls": [{"name": "a", "args": {"n": 1}, "id": "call_7"}], "usage": {"input_tokens": 7}}],
+        provider="openai",
+    )
+    assert chat(sdk).choices[0].message.content == "One."
+    second = chat(sdk, tools=[TOOL])
+    assert second.choices[0].message.tool_calls[0].id == "call_7"
+    assert second.usage.prompt_tokens == 7
+    assert chat(sdk).choices[0].message.content == "You said: hi"
+
+
+def test_a_turn_can_wait_for_its_words(sim, sdk):
+    sim.script([{"text": "Noted.", "when": "remember"}], repeat_last=True)
+    assert chat(sdk).choices[0].message.content == "You said: hi"
+    assert chat(sdk, "remember this").choices[0].message.content == "Noted."
+    assert chat(sdk, "remember that").choices[0].message.content == "Noted."
+
+
+def test_a_refusal_is_told_in_the_manner_of_each_api(sim, sdk):
+    sim.script([{"refusal": "I will not."}], repeat_last=True)
+    assert chat(sdk).choices[0].message.refusal == "I will not."
+    assert sdk.openai.responses.create(model="gpt-4o", input="hi").output[0].content[0].refusal == "I will not."
+    assert sdk.anthropic.messages.create(model="claude-sonnet-5", max_tokens=9, messages=USER).stop_reason == "refusal"
+    assert (
+        sdk.google.models.generate_content(model="gemini-2.5-flash", contents="hi").candidates[0].finish_reason == "SAFETY"
+    )
+
+
+def test_a_script_file_says_all_there_is_to_say(tmp_path):
+    path = tmp_path / "script.yaml"
+    path.write_text(
+        """
+        turns: [For all.]
+        scripts:
+          - {provider: anthropic, turns: [For Claude.]}
+        faults:
+          - {provider: openai, status: 503, times: 1}
+        windows: {tiny: 3}
+        """
+    )
+    with Simulator(script=path) as sim:
+        client = openai.OpenAI(base_url=sim.base_url("openai"), api_key="k", max_retries=0)
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(model="gpt-4o", messages=USER)
+        assert client.chat.completions.create(model="gpt-4o", messages=USER).choices[0].message.content == "For all."
+        with pytest.raises(openai.BadRequestError, match="context length is 3 tokens"):
+            client.chat.completions.create(model="tiny", messages=USER)
+
+
+@pytest.mark.parametrize("wrong", [{"turn": []}, {"turns": [{"texts": "x"}]}, "just text"])
+def test_a_wrong_script_is_refused(wrong):
+    with pytest.raises(InvalidArgument):
+        read_script(wrong)
+
+
+# ----------------------------------------------------------------------------------------------- journal and the outside
+
+
+def test_the_journal_has_every_request_and_no_secret(sim, sdk):
+    sdk.openai.with_options(api_key="sk-very-secret").chat.completions.create(model="gpt-4o", messages=USER)
+    sdk.anthropic.messages.create(model="claude-sonnet-5", max_tokens=9, messages=USER)
+    first, second = sim.journal
+    assert (first.provider, first.api, first.model, first.status) == ("openai", "openai-chat", "gpt-4o", 200)
+    assert first.body["messages"] == USER
+    assert first.answer == {"finish": "stop", "text": "You said: hi"}
+    assert second.provider == "anthropic"
+    assert "very-secret" not in json.dumps([call.as_json() for call in sim.journal])
+    sim.clear()
+    assert len(sim.journal) == 0
+
+
+def ask(url, body=None, method=None):
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=5) as answer:
+        return json.load(answer)
+
+
+def test_another_process_can_drive_it_over_http(sim, sdk):
+    ask(f"{sim.url}/_joch/script", {"turns": ["Told from outside."]})
+    ask(f"{sim.url}/_joch/fault", {"provider": "openai", "status": 503, "times": 1})
+    with pytest.raises(openai.InternalServerError):
+        chat(sdk)
+    assert chat(sdk).choices[0].message.content == "Told from outside."
+    seen = ask(f"{sim.url}/_joch/journal?provider=openai")
+    assert [call["status"] for call in seen] == [503, 200]
+    ask(f"{sim.url}/_joch/journal", method="DELETE")
+    assert ask(f"{sim.url}/_joch/journal") == []
+    ask(f"{sim.url}/_joch/recover", {})
+
+
+def test_requests_from_many_threads_are_all_answered_and_counted(sim, sdk):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: chat(sdk, f"n{number}").choices[0].message.content, range(80)))
+    assert answers == [f"You said: n{number}" for number in range(80)]
+    assert len({call.number for call in sim.journal}) == 80
+
+
+def test_only_loopback_is_served():
+    with pytest.raises(InvalidArgument, match="only"):
+        Simulator(host="0.0.0.0")
+
+
+def test_a_named_provider_has_a_path_of_its_own(sim, sdk):
+    azure = sdk.openai.with_options(base_url=sim.base_url("azure"))
+    sim.fail("azure", status=503, times=1)
+    with pytest.raises(openai.InternalServerError):
+        azure.chat.completions.create(model="gpt-4o", messages=USER)
+    assert chat(sdk).choices
+    assert [(call.provider, call.status) for call in sim.journal] == [("azure", 503), ("openai", 200)]
+    assert sim.env("azure")["JOCH_PROVIDER_AZURE_BASE_URL"] == f"{sim.url}/p/azure/v1"
+
+
+def test_the_command_prints_what_to_paste_and_ends_on_an_interrupt():
+    program = "import typer; from joch_core.cli.simulate import simulate; typer.run(simulate)"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        while not lines or not lines[-1].startswith("Journal"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        pasted = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines if line.startswith("export "))
+        client = openai.OpenAI(base_url=pasted["JOCH_PROVIDER_OPENAI_BASE_URL"], api_key=pasted["OPENAI_API_KEY"])
+        assert client.chat.completions.create(model="gpt-4o", messages=USER).choices[0].message.content == "You said: hi"
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_the_fixture_points_the_environment_to_a_simulator_of_its_own(joch_simulator, monkeypatch):  # noqa: F811
+    import os
+
+    client = openai.OpenAI(base_url=os.environ["JOCH_PROVIDER_OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
+    assert client.chat.completions.create(model="gpt-4o", messages=USER).choices
+    assert len(joch_simulator.calls("openai")) == 1
