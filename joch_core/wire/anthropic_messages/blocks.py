@@ -39,7 +39,7 @@ def read_block(block: Any, place: str, origin: str, new_id: Callable[[str], str]
         case "tool_use":
             native_id = expect_text(block.get("id"), f"{place}.id")
             name = expect_text(block.get("name"), f"{place}.name")
-            args = expect_object(block.get("input"), f"{place}.input")
+            args = expect_object(block.get("input") or {}, f"{place}.input")  # none at all is an empty object
             data = {"id": native_id, **without(block, "type", "id", "name", "input")}
             return ToolCall(new_id(native_id), name, args, native=Native(API, origin, data))
         case "thinking":

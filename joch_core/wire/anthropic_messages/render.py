@@ -78,6 +78,20 @@ def _max_tokens(request: ModelRequest, target: Target, *, stream: bool) -> int:
     return most if stream else min(most, _LONGEST_UNSTREAMED)
 
 
+def _container(messages: tuple[Message, ...], target: Target) -> str | None:
+    """Where code that the provider runs waits for the result of a tool; named only then, since containers expire.
+
+    Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/programmatic-tool-calling
+    """
+    last = next((message for message in reversed(messages) if message.role == "assistant"), None)
+    if last is None or last.native is None or last.native.origin != target.origin:
+        return None
+    callers = [_own(call.native).get("caller") for call in last.tool_calls]
+    container = _own(last.native).get("container")
+    waits = any(isinstance(caller, dict) and caller.get("type") not in (None, "direct") for caller in callers)
+    return container.get("id") if waits and isinstance(container, dict) else None
+
+
 # ------------------------------------------------------------------------------------------------------ options
 def _options(body: Json, request: ModelRequest, target: Target) -> None:
     native = request.native.data if request.native is not None and request.native.api == API else {}
@@ -106,6 +120,8 @@ def _options(body: Json, request: ModelRequest, target: Target) -> None:
         body["output_config"] = config
     for name, value in native.items():
         body.setdefault(name, value)
+    if "container" not in body and (container := _container(request.messages, target)):
+        body["container"] = container
 
 
 def _tool(tool: ToolSpec) -> Json:

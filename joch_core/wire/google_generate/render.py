@@ -33,7 +33,7 @@ def render(request: ModelRequest, target: Target, *, stream: bool) -> Json:  # n
     body: Json = {"contents": _contents(request.messages)}
     if target.dialect.thought_signatures:
         _sign(body["contents"])
-    system = [_part(part, {}) for message in request.messages if message.role == "system" for part in message.parts]
+    system = [_part(part) for message in request.messages if message.role == "system" for part in message.parts]
     if instruction := [part for part in system if part is not None]:
         body["systemInstruction"] = {"parts": instruction}
     native = request.native.data if request.native is not None and request.native.api == API else {}
@@ -58,34 +58,31 @@ def _contents(messages: tuple[Message, ...]) -> list[Json]:
     calls = {part.id: part for message in messages for part in message.parts if isinstance(part, ToolCall)}
     order = {identity: number for number, identity in enumerate(calls)}
     contents: list[Json] = []
-    kinds: list[str] = []
-    pending: list[ToolResult] = []
+    results: list[ToolResult] = []
+    others: list[Json] = []
 
-    def put(kind: str, parts: list[Json]) -> None:
-        if not parts:
-            return
-        if kinds and kinds[-1] == kind:
-            contents[-1]["parts"] += parts
-        else:
-            contents.append({"role": "model" if kind == "model" else "user", "parts": parts})
-            kinds.append(kind)
-
-    def answer() -> None:
-        if any(not _call_id(calls.get(result.call_id)) for result in pending):
-            pending.sort(key=lambda result: order.get(result.call_id, len(order)))  # without ids the order pairs them
-        put("results", [_response(result, calls) for result in pending])
-        pending.clear()
+    def user_turn() -> None:
+        if any(not _call_id(calls.get(result.call_id)) for result in results):
+            results.sort(key=lambda result: order.get(result.call_id, len(order)))  # without ids the order pairs them
+        spoken = ([_response(result, calls) for result in results], list(others))
+        contents.extend({"role": "user", "parts": parts} for parts in spoken if parts)
+        results.clear()
+        others.clear()
 
     for message in messages:
         if message.role == "system":
             continue
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
-        others = [part for part in message.parts if not isinstance(part, ToolResult)] if results else message.parts
-        pending += results
-        if spelled := [part for item in others if (part := _part(item, calls)) is not None]:
-            answer()
-            put("model" if message.role == "assistant" else "user", spelled)
-    answer()
+        spelled = [part for item in message.parts if not isinstance(item, ToolResult) and (part := _part(item)) is not None]
+        if message.role != "assistant":
+            results += message.tool_results
+            others += spelled
+        elif spelled:
+            user_turn()
+            if contents and contents[-1]["role"] == "model":
+                contents[-1]["parts"] += spelled
+            else:
+                contents.append({"role": "model", "parts": spelled})
+    user_turn()
     return contents
 
 
@@ -108,15 +105,13 @@ def _call_id(call: ToolCall | None) -> str:
     return str(_own(call.native).get("id") or "") if call is not None else ""
 
 
-def _part(part: Part, calls: dict[str, ToolCall]) -> Json | None:
+def _part(part: Part) -> Json | None:
     match part:
         case Text(text=text):
             own = _own(part.native)
             return {"text": text, **own} if text or own else None
         case ToolCall():
             return _call(part)
-        case ToolResult():
-            return _response(part, calls)
         case Reasoning() | ServerTool() | Other():
             return dict(_own(part.native)) or None
         case Image() | Audio() | File():
