@@ -181,7 +181,9 @@ class JochChatModel(BaseChatModel):
 
     def _request(self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, manager: Any, given: Json) -> Request:
         metadata = None if manager is None else manager.metadata
-        return request_of(messages, given, to=self._to, defaults=self._defaults(), stop=stop, metadata=metadata)
+        return request_of(
+            messages, given, to=self._to, joch=self._joch(), defaults=self._defaults(), stop=stop, metadata=metadata
+        )
 
     def _log(self, name: str) -> Sequence[Message]:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from joch_core import Json, Message
+from joch_core import InvalidArgument, Joch, Json, Message
 from langchain_joch.identity import Log, conversation_of, thread
 from langchain_joch.messages import Call, to_joch
 from langchain_joch.options import call_options
@@ -48,11 +48,23 @@ class Request:
         return "output_schema" in self.options or "output_mode" in self.options
 
 
-def elsewhere(model: str, to: Destination) -> Destination:
-    """Where one call goes that names another model: a bare name is looked up in the route, then in the catalog."""
-    if ":" not in model:
-        model = next((backend for backend in to.backends if backend.partition(":")[2] == model), model)
-    return Destination(model, model, (model,) if ":" in model else ())
+def elsewhere(model: str, to: Destination, joch: Joch) -> Destination:
+    """Where one call goes that names another model: `provider:name`, or a bare name.
+
+    A bare name (Joch's or the provider's own) is looked up in the route, then in the catalog; what is in neither is taken
+    as a model of the provider that is named first.
+
+    Raises:
+        InvalidArgument: nobody knows the name, and no provider is named.
+    """
+    if ":" in model:
+        return Destination(model, model, (model,))
+    models = [joch.catalog.model(backend) for backend in joch.route(to.route).candidates]
+    known = (one.backend for one in (*models, *joch.catalog.models()) if model in (one.name, one.spec.model))
+    backend = next(known, None) or (f"{to.provider}:{model}" if to.provider is not None else None)
+    if backend is None:
+        raise InvalidArgument(f"model={model!r} is neither in the route nor in the catalog: write it as provider:name")
+    return Destination(backend, backend, (backend,))
 
 
 def request_of(
@@ -60,6 +72,7 @@ def request_of(
     given: Mapping[str, Any],
     *,
     to: Destination,
+    joch: Joch,
     defaults: Mapping[str, Any],
     stop: Sequence[str] | None,
     metadata: Mapping[str, Any] | None,
@@ -70,7 +83,7 @@ def request_of(
         InvalidArgument: an option or a message that nobody could be sent.
     """
     if (other := given.get("model") or given.get("model_name")) is not None:
-        to = elsewhere(str(other), to)
+        to = elsewhere(str(other), to, joch)
     options = call_options(given, stop=stop or None, provider=to.provider, defaults=defaults)
     thread_id, namespace = (None, "") if "conversation" in options else thread(metadata)
     return Request(to, to_joch(messages), options, thread_id, namespace)
