@@ -177,7 +177,7 @@ def complete(model: Model) -> Model:
     if known is None and "capabilities" in given:
         base["capabilities"] = {}  # who lists what an unknown model can do has said everything
     merged = {**base, **{name: _over(base.get(name), value) for name, value in given.items()}}
-    return model.model_copy(update={"spec": ModelSpec.model_validate(merged)})
+    return Model(metadata=model.metadata, spec=ModelSpec.model_validate(merged))
 
 
 def _over(base: Any, given: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -258,10 +259,16 @@ class Model(Resource[ModelSpec]):
 
     def target(self, backend: str | None = None) -> Target:
         """As projections and wires see it. `backend` is the name that the route used, if it was another one."""
+        target = self.own_target
+        return target if backend in (None, target.backend) else dataclasses.replace(target, backend=backend)
+
+    @cached_property
+    def own_target(self) -> Target:
+        """`target()` under the model's own name, put together once: every call asks for it."""
         spec = self.spec
         place = spec.endpoint.base_url or spec.endpoint.region or ""
         return Target(
-            backend=backend or self.backend,
+            backend=self.backend,
             provider=spec.provider,
             api=self.api,
             model=spec.model,
