@@ -121,8 +121,11 @@ def _change(resource: Resource[Any], action: str) -> Json:
 
 
 def _lines(resource: Resource[Any], kept: Record | None) -> list[str]:
+    from joch_core.resources.documents import from_json
+
     name = f"{resource.kind.lower()}/{resource.name}"
-    old = as_yaml(kept.body).splitlines() if kept is not None else []
+    # Read back as a resource: stores order the fields of a body in their own way.
+    old = as_yaml(from_json([kept.body])[0].document()).splitlines() if kept is not None else []
     new = as_yaml(resource.document()).splitlines()
     return list(difflib.unified_diff(old, new, f"{name} (in the store)", f"{name} (in the file)", lineterm=""))
 
