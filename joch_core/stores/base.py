@@ -50,6 +50,10 @@ class Store(Protocol):
 
     url: str
 
+    @property
+    def database(self) -> Database:
+        """The engine under it, which other shelves (graph threads) share."""
+
     def commit(self, namespace: str, commit: Commit, at: datetime) -> Committed:
         """Write everything or nothing; it is on disk when this returns.
 
