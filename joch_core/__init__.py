@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from joch_core.app.settings import default_store_url
     from joch_core.errors import (
         Attempt,
         BudgetExceeded,
@@ -56,9 +57,11 @@ if TYPE_CHECKING:
         message_from_json,
         message_to_json,
     )
+    from joch_core.stores import open_store
+    from joch_core.stores.threads import GraphCheckpoint, GraphItems, GraphWrite, StoredCheckpoint, Threads
 
 #: Where the names live, the cheapest room first.
-_ROOMS = ("joch_core.errors", "joch_core.messages")
+_ROOMS = ("joch_core.errors", "joch_core.messages", "joch_core.app.settings", "joch_core.stores", "joch_core.stores.threads")
 
 __all__ = [
     "Attempt",
@@ -69,6 +72,9 @@ __all__ = [
     "ConversationConflict",
     "Delta",
     "File",
+    "GraphCheckpoint",
+    "GraphItems",
+    "GraphWrite",
     "Image",
     "InvalidArgument",
     "InvalidResource",
@@ -94,16 +100,20 @@ __all__ = [
     "RouteExhausted",
     "ServerTool",
     "StoreError",
+    "StoredCheckpoint",
     "StreamInterrupted",
     "Text",
+    "Threads",
     "ToolCall",
     "ToolResult",
     "ToolSpec",
     "Usage",
     "call_id",
+    "default_store_url",
     "is_call_id",
     "message_from_json",
     "message_to_json",
+    "open_store",
 ]
 
 

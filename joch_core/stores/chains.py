@@ -50,7 +50,7 @@ ON CONFLICT (namespace, thread, lane, channel, version) DO UPDATE SET
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class GraphItems:
     """A value that is made of items: a list, a delta snapshot of one, or one item alone.
 
     `digests` is always complete. With `base`, the first `keep` of them are those of that older version of the channel.
@@ -62,7 +62,7 @@ class Items:
     keep: int = 0
 
 
-Content = Blob | Items
+Content = Blob | GraphItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Lane:
 
 
 class StaleBase(Exception):  # a signal between the saver and the shelf, not a failure
-    """The version that a change builds on is gone: somebody pruned or deleted it. Write the list whole."""
+    """The version that a change builds on is gone: somebody pruned or deleted it. GraphWrite the list whole."""
 
 
 def cut(digests: bytes) -> list[bytes]:
@@ -97,13 +97,13 @@ def batches(values: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def flat(content: Content) -> Blob:
     """A content that stands for itself, as the two columns `kind` and `data`."""
-    return (_MARKS[content.shape], b"".join(content.digests)) if isinstance(content, Items) else content
+    return (_MARKS[content.shape], b"".join(content.digests)) if isinstance(content, GraphItems) else content
 
 
 def unflat(kind: str, data: bytes) -> Content:
     """The opposite of `flat`."""
     shape = _SHAPES.get(kind)
-    return (kind, bytes(data)) if shape is None else Items(cut(bytes(data)), shape)
+    return (kind, bytes(data)) if shape is None else GraphItems(cut(bytes(data)), shape)
 
 
 def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, content: Content) -> None:
@@ -115,7 +115,7 @@ def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, conten
     _release(cursor, lane, channel, version)
     base, keep, depth = None, 0, 0
     stored = content
-    if isinstance(content, Items) and content.base not in {None, version}:
+    if isinstance(content, GraphItems) and content.base not in {None, version}:
         found = cursor.execute(
             "SELECT depth FROM graph_version"
             " WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND version = ? AND kind IN ('[]', '[d]')",
@@ -172,8 +172,8 @@ def read_versions(cursor: Cursor, lane: Lane, versions: Mapping[str, str]) -> di
             " UNION ALL ".join([_ONE_VERSION] * len(part)), parameters
         ).fetchall():
             whole = unflat(kind, data)
-            if base is not None and isinstance(whole, Items):
-                whole = Items(digests_of(cursor, lane, channel, version), whole.shape)
+            if base is not None and isinstance(whole, GraphItems):
+                whole = GraphItems(digests_of(cursor, lane, channel, version), whole.shape)
             contents[channel] = whole
     return contents
 

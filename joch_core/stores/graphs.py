@@ -89,7 +89,7 @@ _PACKED = "z:"
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class GraphCheckpoint:
     """One checkpoint without its channel values. `versions` names the version of each channel; `run` is the caller's run id."""
 
     lane: str
@@ -102,14 +102,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
-    """What the writer believes to be the newest checkpoint of the lane; None: that there is none."""
-
-    head: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
+class GraphWrite:
     """One pending write of a task. A negative position may be written again, any other keeps its first content."""
 
     task: str
@@ -120,13 +113,13 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCheckpoint:
     """A checkpoint as it was found; `contents`, `writes` and `items` are filled by `get` only."""
 
     thread: str
-    snapshot: Snapshot
+    snapshot: GraphCheckpoint
     contents: Mapping[str, Content] = field(default_factory=dict)
-    writes: Sequence[Write] = ()
+    writes: Sequence[GraphWrite] = ()
     items: Mapping[bytes, Blob] = field(default_factory=dict)
 
 

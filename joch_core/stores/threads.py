@@ -17,7 +17,7 @@ from joch_core.stores.chains import (
     DIGEST_BYTES,
     Blob,
     Content,
-    Items,
+    GraphItems,
     Lane,
     Shape,
     StaleBase,
@@ -29,22 +29,29 @@ from joch_core.stores.chains import (
     write_items,
     write_version,
 )
-from joch_core.stores.graphs import SCHEMA, Fence, Snapshot, Stored, Write, pack, pack_versions, unpack, unpack_versions
+from joch_core.stores.graphs import (
+    SCHEMA,
+    GraphCheckpoint,
+    GraphWrite,
+    StoredCheckpoint,
+    pack,
+    pack_versions,
+    unpack,
+    unpack_versions,
+)
 from joch_core.stores.retention import copy_rows, drop_checkpoints, forget_thread
 
 __all__ = [
     "SCHEMA",
     "Blob",
     "Content",
-    "Fence",
-    "Items",
+    "GraphCheckpoint",
+    "GraphItems",
+    "GraphWrite",
     "Shape",
-    "Snapshot",
-    "StaleBase",
-    "Stored",
+    "StoredCheckpoint",
     "Threads",
     "Version",
-    "Write",
 ]
 
 
@@ -55,9 +62,9 @@ def _run_key(run: str | None) -> bytes | None:
 _CHECKPOINT = "c.lane, c.checkpoint, c.parent, c.versions, c.body_kind, c.body, c.metadata_kind, c.metadata"
 
 
-def _snapshot(row: Sequence[Any]) -> Snapshot:
+def _snapshot(row: Sequence[Any]) -> GraphCheckpoint:
     lane, checkpoint, parent, versions, body_kind, body, metadata_kind, metadata = row
-    return Snapshot(
+    return GraphCheckpoint(
         lane,
         bytes(checkpoint).decode(),
         None if parent is None else bytes(parent).decode(),
@@ -92,22 +99,40 @@ class Threads:
     def put(
         self,
         thread: str,
-        snapshot: Snapshot,
+        snapshot: GraphCheckpoint,
         contents: Mapping[str, Content],
         items: Mapping[bytes, Blob],
         *,
-        fence: Fence | None = None,
-    ) -> None:
+        fenced: bool = False,
+    ) -> bool:
         """Keep a checkpoint, the channels that it changed (`contents`, at the versions it names), and their new items.
+
+        With `fenced`, the parent must be the newest checkpoint of its lane (None: there must be none).
+
+        Returns:
+            False if a version that a list builds on is gone; nothing was written then, and the lists are to be put whole.
 
         Raises:
             ConversationConflict: the fence does not hold; nothing was written.
-            StaleBase: a base is gone; nothing was written.
         """
+        try:
+            self._put(thread, snapshot, contents, items, fenced)
+        except StaleBase:
+            return False
+        return True
+
+    def _put(
+        self,
+        thread: str,
+        snapshot: GraphCheckpoint,
+        contents: Mapping[str, Content],
+        items: Mapping[bytes, Blob],
+        fenced: bool,
+    ) -> None:
         with self._database.writing() as cursor:
             lane = Lane(self.namespace, self._lock(cursor, thread), snapshot.lane)
-            if fence is not None:
-                _check_fence(cursor, lane, thread, snapshot.checkpoint, fence)
+            if fenced:
+                _check_fence(cursor, lane, thread, snapshot)
             write_items(cursor, lane, items)
             for channel, content in contents.items():
                 write_version(cursor, lane, channel, str(snapshot.versions[channel]), content)
@@ -129,7 +154,7 @@ class Threads:
             )
 
     def put_writes(
-        self, thread: str, lane: str, checkpoint: str, writes: Iterable[Write], items: Mapping[bytes, Blob]
+        self, thread: str, lane: str, checkpoint: str, writes: Iterable[GraphWrite], items: Mapping[bytes, Blob]
     ) -> None:
         """Keep pending writes of a checkpoint, which need not be there yet."""
         with self._database.writing() as cursor:
@@ -179,7 +204,7 @@ class Threads:
         checkpoint: str | None = None,
         *,
         channels: Collection[str] | None = None,
-    ) -> Stored | None:
+    ) -> StoredCheckpoint | None:
         """One checkpoint (the newest of the lane, if none is named) with contents, pending writes and items.
 
         Args:
@@ -201,7 +226,7 @@ class Threads:
             ).fetchone()
             if row is None:
                 return None
-            return _fill(cursor, where, Stored(thread, _snapshot(row)), channels, {})
+            return _fill(cursor, where, StoredCheckpoint(thread, _snapshot(row)), channels, {})
 
     def page(
         self,
@@ -210,9 +235,9 @@ class Threads:
         lane: str | None = None,
         checkpoint: str | None = None,
         before: str | None = None,
-        after: Stored | None = None,
+        after: StoredCheckpoint | None = None,
         limit: int,
-    ) -> list[Stored]:
+    ) -> list[StoredCheckpoint]:
         """Checkpoints without their contents, newest first; `after` is the last one of the page before."""
         conditions: list[tuple[str, tuple[Any, ...]]] = [("c.namespace = ?", (self.namespace,))]
         if lane is not None:
@@ -244,11 +269,11 @@ class Threads:
                 f" WHERE {' AND '.join(text for text, _ in conditions)} ORDER BY {order} LIMIT ?",
                 (*(value for _, values in conditions for value in values), limit),
             ).fetchall()
-        return [Stored(name, _snapshot(row)) for name, *row in rows]
+        return [StoredCheckpoint(name, _snapshot(row)) for name, *row in rows]
 
-    def filled(self, stored: Sequence[Stored]) -> list[Stored]:
+    def filled(self, stored: Sequence[StoredCheckpoint]) -> list[StoredCheckpoint]:
         """Checkpoints of a page with contents, writes and items; those that have gone in between are left out."""
-        found: list[Stored] = []
+        found: list[StoredCheckpoint] = []
         items: dict[bytes, Blob] = {}
         with self._database.reading() as cursor:
             for one in stored:
@@ -311,10 +336,10 @@ class Threads:
 def _fill(
     cursor: Cursor,
     lane: Lane,
-    stored: Stored,
+    stored: StoredCheckpoint,
     channels: Collection[str] | None,
     items: dict[bytes, Blob],
-) -> Stored:
+) -> StoredCheckpoint:
     """Contents and writes of a checkpoint; the items that it needs join those that are there already."""
     wanted = {
         channel: str(version)
@@ -328,26 +353,26 @@ def _fill(
         (*lane.key, stored.snapshot.checkpoint.encode()),
     ).fetchall()
     writes = [
-        Write(task, position, path, channel, unflat(kind, data))
+        GraphWrite(task, position, path, channel, unflat(kind, data))
         for task, position, path, channel, kind, data in rows
         if channels is None or channel in channels
     ]
     writes.sort(key=lambda write: (write.path, write.task, write.position))
-    parts = [one for one in (*contents.values(), *(write.content for write in writes)) if isinstance(one, Items)]
+    parts = [one for one in (*contents.values(), *(write.content for write in writes)) if isinstance(one, GraphItems)]
     missing = {digest for one in parts for digest in one.digests if digest not in items}
     items.update(read_items(cursor, lane, missing))
-    return Stored(stored.thread, stored.snapshot, contents, writes, items)
+    return StoredCheckpoint(stored.thread, stored.snapshot, contents, writes, items)
 
 
-def _check_fence(cursor: Cursor, lane: Lane, thread: str, checkpoint: str, fence: Fence) -> None:
+def _check_fence(cursor: Cursor, lane: Lane, thread: str, snapshot: GraphCheckpoint) -> None:
     row = cursor.execute(
         "SELECT checkpoint FROM graph_checkpoint WHERE namespace = ? AND thread = ? AND lane = ?"
         " ORDER BY checkpoint DESC LIMIT 1",
         lane.key,
     ).fetchone()
     newest = None if row is None else bytes(row[0]).decode()
-    if newest not in {fence.head, checkpoint}:
+    if newest not in {snapshot.parent, snapshot.checkpoint}:
         raise ConversationConflict(
-            f"thread {thread!r}: another writer put checkpoint {newest} after {fence.head}, on which this one builds;"
+            f"thread {thread!r}: another writer put checkpoint {newest} after {snapshot.parent}, on which this one builds;"
             " nothing was written. Run again from the newest state, or fork on purpose by naming the checkpoint_id"
         )

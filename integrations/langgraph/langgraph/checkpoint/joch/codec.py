@@ -5,17 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
-from langgraph.checkpoint.joch.items import Memory, Place, Track, add_item, encode, is_worth_splitting
+from langgraph.checkpoint.joch.items import Blob, Memory, Place, Track, add_item, encode, is_worth_splitting
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from joch_core import StoreError
-from joch_core.stores.threads import Blob, Content, Items, Shape, Threads, Version
+from joch_core import GraphItems, StoreError, Threads
 
+Content = Blob | GraphItems
 _ARRAY_16, _ARRAY_32 = 0xDC, 0xDD
 
 
@@ -75,19 +75,19 @@ class Codec:
     def content(self, value: Any, items: dict[bytes, Blob], key: bytes) -> Content:
         """A written value: lists and messages by their items, which are the same that the checkpoint will have."""
         if is_worth_splitting(value):
-            return Items([add_item(one, items, key, self._dump_item)[0] for one in value])
+            return GraphItems([add_item(one, items, key, self._dump_item)[0] for one in value])
         if isinstance(value, BaseMessage):
-            return Items([add_item(value, items, key, self._dump_item)[0]], "one")
+            return GraphItems([add_item(value, items, key, self._dump_item)[0]], "one")
         return self.dump(value)
 
     def change(
-        self, thread: str, lane: str, values: Mapping[str, Any], versions: Mapping[str, Version], key: bytes
+        self, thread: str, lane: str, values: Mapping[str, Any], versions: Mapping[str, str | int | float], key: bytes
     ) -> Change:
         """The changed channels of a checkpoint; lists as changes of those that this process knows."""
         touched = self._memory.touched(thread, lane)
         change = Change(touched=tuple(touched))
         for channel, value in values.items():
-            shape: Shape = "delta" if isinstance(value, _DeltaSnapshot) else "list"
+            shape: Literal["list", "delta"] = "delta" if isinstance(value, _DeltaSnapshot) else "list"
             inner = value.value if isinstance(value, _DeltaSnapshot) else value
             if not is_worth_splitting(inner):
                 change.contents[channel] = self.content(value, change.items, key)
@@ -95,7 +95,7 @@ class Codec:
             place = (thread, lane, channel)
             done = encode(inner, self._memory.tracks(place), touched, key, self._dump_item)
             change.items.update(done.items)
-            change.contents[channel] = Items(done.digests, shape, done.base, done.keep)
+            change.contents[channel] = GraphItems(done.digests, shape, done.base, done.keep)
             change.tracks[place] = done.track(str(versions[channel]))
         return change
 
@@ -114,7 +114,7 @@ class Codec:
 
     def load_content(self, content: Content, items: Mapping[bytes, Blob]) -> Any:
         """A stored value that may be made of items."""
-        if not isinstance(content, Items):
+        if not isinstance(content, GraphItems):
             return self.load(content)
         values = self._load_items(content.digests, items)
         match content.shape:
@@ -128,7 +128,7 @@ class Codec:
     def load_channel(self, place: Place, version: str, content: Content, items: Mapping[bytes, Blob]) -> Any:
         """The value of a channel that a run may go on from: its list is remembered, so that the next one can build on it."""
         value = self.load_content(content, items)
-        if isinstance(content, Items) and content.shape == "list":
+        if isinstance(content, GraphItems) and content.shape == "list":
             track = Track(version, tuple(value), (None,) * len(value), content.digests)
             self._memory.note(place, track, written=False)
         return value

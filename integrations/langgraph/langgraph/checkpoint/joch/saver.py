@@ -25,12 +25,13 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.joch.codec import Codec
+from langgraph.checkpoint.joch.items import Blob
+from langgraph.checkpoint.joch.pruning import needed
 from langgraph.checkpoint.joch.serde import Allowed, StrictSerializer
 from langgraph.checkpoint.joch.shelf import Shelf, StoreLike
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from joch_core import InvalidArgument
-from joch_core.stores.threads import Blob, Fence, Snapshot, StaleBase, Stored, Threads, Write
+from joch_core import GraphCheckpoint, GraphWrite, InvalidArgument, StoredCheckpoint, Threads
 
 _PAGE = 10
 _END = object()
@@ -129,7 +130,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             self._shelf.heads.named(thread, lane, wanted)
         return None if stored is None else self._tuple(stored, note=True)
 
-    def _tuple(self, stored: Stored, *, note: bool = False) -> CheckpointTuple:
+    def _tuple(self, stored: StoredCheckpoint, *, note: bool = False) -> CheckpointTuple:
         snapshot, codec = stored.snapshot, self._codec
         values = {}
         for channel, content in stored.contents.items():
@@ -170,7 +171,7 @@ class JochSaver(BaseCheckpointSaver[str]):
     ) -> Iterator[Sequence[CheckpointTuple]]:
         """The checkpoints of `list`, some at a time; no transaction is open while a page is out."""
         named = {} if config is None else config["configurable"]
-        after: Stored | None = None
+        after: StoredCheckpoint | None = None
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None or wanted else min(left, _PAGE)
@@ -191,7 +192,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             after = rows[-1]
             left = None if left is None else left - len(chosen)
 
-    def _matches(self, stored: Stored, wanted: Mapping[str, Any]) -> bool:
+    def _matches(self, stored: StoredCheckpoint, wanted: Mapping[str, Any]) -> bool:
         metadata = self._codec.load(stored.snapshot.metadata)
         return all(metadata.get(name) == value for name, value in wanted.items())
 
@@ -236,7 +237,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         codec = self._codec
         body = {name: value for name, value in checkpoint.items() if name not in {"channel_values", "channel_versions"}}
         about = get_serializable_checkpoint_metadata(config, metadata)
-        snapshot = Snapshot(
+        snapshot = GraphCheckpoint(
             lane,
             checkpoint["id"],
             parent,
@@ -246,20 +247,18 @@ class JochSaver(BaseCheckpointSaver[str]):
             about.get("run_id"),
         )
         heads = self._shelf.heads
-        fence = Fence(parent) if self.fence and heads.is_newest(thread, lane, parent) else None
+        fenced = self.fence and heads.is_newest(thread, lane, parent)
         values = {
             channel: checkpoint["channel_values"][channel]
             for channel in new_versions
             if channel in checkpoint["channel_values"]
         }
         key = codec.key(thread, self._threads())
-        try:
+        change = codec.change(thread, lane, values, new_versions, key)
+        if not self._threads().put(thread, snapshot, change.contents, change.items, fenced=fenced):
+            self._shelf.memory.forget(thread)  # somebody pruned what our lists build on
             change = codec.change(thread, lane, values, new_versions, key)
-            self._threads().put(thread, snapshot, change.contents, change.items, fence=fence)
-        except StaleBase:
-            self._shelf.memory.forget(thread)
-            change = codec.change(thread, lane, values, new_versions, key)
-            self._threads().put(thread, snapshot, change.contents, change.items, fence=fence)
+            self._threads().put(thread, snapshot, change.contents, change.items, fenced=fenced)
         for place, track in change.tracks.items():
             self._shelf.memory.note(place, track, written=True)
         self._shelf.memory.untouch(thread, lane, change.touched)
@@ -274,7 +273,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         key = codec.key(thread, self._threads())
         items: dict[bytes, Blob] = {}
         rows = [
-            Write(task_id, WRITES_IDX_MAP.get(channel, position), task_path, channel, codec.content(value, items, key))
+            GraphWrite(task_id, WRITES_IDX_MAP.get(channel, position), task_path, channel, codec.content(value, items, key))
             for position, (channel, value) in enumerate(writes)
         ]
         for _, value in writes:
@@ -312,43 +311,10 @@ class JochSaver(BaseCheckpointSaver[str]):
             raise InvalidArgument(f"unknown strategy {strategy!r}: use 'keep_latest' or 'delete'")
         for thread in map(str, thread_ids):
             if strategy == "keep_latest":
-                self._threads().keep_only(thread, self._needed(thread))
+                self._threads().keep_only(thread, needed(self._threads(), self._codec, thread))
                 self._shelf.forget(thread)
             else:
                 self.delete_thread(thread)
-
-    def _needed(self, thread: str) -> dict[str, set[str]]:
-        """The checkpoints of a thread that `keep_latest` keeps, lane by lane."""
-        newest: dict[str, Stored] = {}
-        after: Stored | None = None
-        while rows := self._threads().page(thread=thread, after=after, limit=256):
-            for row in rows:
-                newest.setdefault(row.snapshot.lane, row)
-            after = rows[-1]
-        kept: dict[str, set[str]] = {}
-        root = self._chain(thread, newest[""]) if "" in newest else set()
-        for lane, row in newest.items():
-            caller = self._codec.load(row.snapshot.metadata).get("parents", {}).get("")
-            if lane == "":
-                kept[lane] = root
-            elif ":" not in lane or caller is None or caller in root:
-                kept[lane] = self._chain(thread, row)
-        return kept
-
-    def _chain(self, thread: str, newest: Stored) -> set[str]:
-        """A checkpoint and those of its ancestors without which its delta channels would be empty."""
-        kept = {newest.snapshot.checkpoint}
-        waiting = set(self._codec.load(newest.snapshot.metadata).get("counters_since_delta_snapshot") or ())
-        row: Stored | None = newest
-        while row is not None:
-            found = self._threads().get(thread, row.snapshot.lane, row.snapshot.checkpoint, channels=waiting)
-            waiting -= set(() if found is None else found.contents)
-            if not waiting or row.snapshot.parent is None:
-                break
-            row = self._threads().get(thread, row.snapshot.lane, row.snapshot.parent, channels=())
-            if row is not None:
-                kept.add(row.snapshot.checkpoint)
-        return kept
 
     # ------------------------------------------------------------------------------------- the same in a worker thread
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

@@ -9,9 +9,7 @@ from typing import Any, Protocol
 
 from langgraph.checkpoint.joch.items import Memory
 
-import joch_core
-from joch_core import StoreError
-from joch_core.stores.threads import Threads
+from joch_core import StoreError, Threads, default_store_url, open_store
 
 _REMEMBERED_LANES = 4096
 _REMEMBERED_HEADS = 64
@@ -93,8 +91,8 @@ class Shelf:
         self.memory = Memory()
         self.heads = Heads()
         self._lock = threading.Lock()
-        self._url = store if isinstance(store, str) or store is None else None
         self._mine = isinstance(store, str) or store is None
+        self._url = store if isinstance(store, str) else os.environ.get("JOCH_STORE") or default_store_url()
         self._store: StoreLike | None = None if isinstance(store, str) else store
         self._namespace = namespace or os.environ.get("JOCH_NAMESPACE") or "default"
         self._threads: Threads | None = None
@@ -118,9 +116,8 @@ class Shelf:
         with self._lock:
             if self._closed:
                 raise StoreError("this JochSaver is closed: use it inside its `with` block, or make a new one")
-            if self._store is None:
-                self._store = joch_core.open_store(self._url or joch_core.default_store_url())
-            self._threads = Threads(self._store.database, self._namespace)
+            store = self._store or open_store(self._url)
+            self._store, self._threads = store, Threads(store.database, self._namespace)
             return self._threads
 
     def forget(self, thread: str) -> None:
