@@ -30,7 +30,7 @@ _COLORS = {"✓": "32", "⚠": "33", "✗": "31"}
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings. A cell that is None is shown as `-`."""
+    """Rows under headings. A cell that is None is shown as `-`. `empty` is said on standard error if there is no row."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -38,7 +38,7 @@ class Table:
 
     def __str__(self) -> str:
         if not self.rows:
-            return self.empty
+            return ""
         cells = [list(self.columns), *([_cell(value) for value in row] for row in self.rows)]
         widths = [max(len(row[index]) for row in cells) for index in range(len(self.columns))]
         return "\n".join(
@@ -64,6 +64,8 @@ def show(report: Report, output: Output) -> None:
             text = as_yaml(report.data).rstrip("\n")
         case "table":
             text = str(report.text)
+            if isinstance(report.text, Table) and not report.text.rows:
+                complain(report.text.empty)
     if text:
         _write(sys.stdout, text, colors=output == "table")
 
@@ -74,8 +76,9 @@ def line(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print a sentence on standard error."""
-    _write(sys.stderr, text, colors=False)
+    """Print a sentence on standard error; nothing, if there is nothing to say."""
+    if text:
+        _write(sys.stderr, text, colors=False)
 
 
 def as_yaml(data: Any) -> str:

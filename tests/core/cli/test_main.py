@@ -170,7 +170,7 @@ def test_a_table_lines_up_and_an_empty_cell_is_a_dash() -> None:
     table = Table(["NAME", "TOOLS"], [["a", True], ["longer", None], ["x", ["eu", "us"]]])
 
     assert str(table) == "NAME     TOOLS\na        ✓\nlonger   -\nx        eu, us"
-    assert str(Table(["NAME"], [], "nothing here")) == "nothing here"
+    assert str(Table(["NAME"], [], "nothing here")) == ""
 
 
 def test_a_closed_pipe_is_quiet() -> None:

@@ -86,7 +86,7 @@ def test_delete_takes_away_what_was_applied_and_nothing_else(joch: Joch, route_f
 def test_get_with_nothing_to_show_is_fine(joch: Joch) -> None:
     seen = joch("get", "policies")
 
-    assert (seen.code, seen.err) == (0, "")
+    assert (seen.code, seen.out, seen.err) == (0, "", "no policy in namespace 'default'\n")
     assert joch("get", "policies", "-o", "json").out == "[]\n"
     for kind in ("conversations", "statecheckpoints", "toolcalls", "executions", "budgets", "secrets", "tools"):
         assert joch("get", kind, "-o", "json").data == []
