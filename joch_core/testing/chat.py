@@ -11,7 +11,7 @@ from typing import Any
 
 from joch_core.messages import Json
 from joch_core.testing.behaviour import Question, text_size, tokens
-from joch_core.testing.models import effort, reasons
+from joch_core.testing.models import effort, gpt, reasons, shows_reasoning
 from joch_core.testing.script import Turn
 from joch_core.testing.tokens import Ids
 
@@ -62,7 +62,7 @@ def read(body: Json, model: str) -> Question:
         form["json_schema"].get("schema", {}) if form.get("type") == "json_schema" else None,
         form.get("type") == "json_object",
         effort(model, body.get("reasoning_effort")) not in (None, "none"),
-        False,
+        shows_reasoning(model, body.get("thinking")),
         body.get("max_completion_tokens") or body.get("max_tokens"),
         (stop,) if isinstance(stop, str) else tuple(stop),
         max(1, text_size([messages, body.get("tools") or []]) // 4),
@@ -140,8 +140,9 @@ def whole(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> Jso
     message: Json = {"role": "assistant", "content": content, "refusal": turn.refusal, "annotations": []}
     if turn.tool_calls:
         message["tool_calls"] = _calls(turn, question, ids)
-    if turn.reasoning and _shows_reasoning(question.model):
-        message["reasoning_content"] = turn.reasoning
+    reasoning = _reasoning(turn, question)
+    if reasoning:
+        message["reasoning_content"] = reasoning
     return {
         "id": ids.new("chatcmpl-", 29),
         "object": "chat.completion",
@@ -154,8 +155,11 @@ def whole(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> Jso
     }
 
 
-def _shows_reasoning(model: str) -> bool:
-    return not (model.startswith("gpt-") or reasons(model))
+def _reasoning(turn: Turn, question: Question) -> str:
+    """The reasoning that the answer shows: OpenAI's own models show none here."""
+    if gpt(question.model) != (0, 0) or reasons(question.model):
+        return ""
+    return turn.reasoning or ("Thinking about the request." if question.shows_thinking else "")
 
 
 def events(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> Iterator[Event]:
@@ -174,8 +178,8 @@ def events(turn: Turn, question: Question, body: Json, ids: Ids, now: int) -> It
         return None, {**head, "choices": [choice], **({"usage": None} if question.include_usage else {})}
 
     yield chunk({"role": "assistant", "content": "" if not turn.tool_calls else None, "refusal": None})
-    if turn.reasoning and _shows_reasoning(question.model):
-        yield chunk({"reasoning_content": turn.reasoning})
+    for piece in pieces(_reasoning(turn, question)):
+        yield chunk({"reasoning_content": piece})
     for piece in pieces(turn.text):
         yield chunk({"content": piece})
     for piece in pieces(turn.refusal or ""):

@@ -173,6 +173,8 @@ class Desk:
         if not key.removeprefix("Bearer").strip() or "invalid" in key:
             facts = errors.fault_body(visit.api, "authentication", 401, Facts(), visit.request_id)["error"]
             raise _Refused(Rejection(facts["message"], code="invalid_api_key", kind="authentication", status=401))
+        if visit.api == "anthropic-messages" and "anthropic-version" not in request.headers:
+            raise _Refused(Rejection("anthropic-version: header is required"))
 
     def _body(self, visit: _Visit, request: Request) -> Json:
         try:

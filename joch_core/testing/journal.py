@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -46,12 +47,16 @@ def masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: "***" if name in _SECRET else value for name, value in headers.items()}
 
 
+#: A simulator that runs for days shall not eat the machine.
+_KEPT = 20_000
+
+
 class Journal:
-    """The calls so far, oldest first."""
+    """The calls so far, oldest first; the newest 20,000."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: list[Call] = []
+        self._calls: deque[Call] = deque(maxlen=_KEPT)
         self._count = 0
 
     def __iter__(self) -> Iterator[Call]:

@@ -48,6 +48,12 @@ def newest_claude(model: str, since: tuple[int, int]) -> bool:
     return family in ("fable", "mythos") or version >= since
 
 
+def shows_reasoning(model: str, thinking: object) -> bool:
+    """Is this DeepSeek in its thinking mode? https://api-docs.deepseek.com/guides/thinking_mode"""
+    enabled = isinstance(thinking, dict) and thinking.get("type") == "enabled"
+    return "deepseek" in model and ("reasoner" in model or enabled)
+
+
 #: Input tokens that models accept, by the beginning of their names; the first that fits counts.
 _WINDOWS = {
     "gpt-4.1": 1_047_576, "gpt-4o": 128_000, "gpt-5": 272_000, "gpt-oss": 131_072, "o1": 200_000, "o3": 200_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from joch_core.messages import Json
 from joch_core.testing import models
@@ -140,32 +141,47 @@ def mistral_last(body: Json) -> Rejection | None:
 
 
 def alternating_roles(body: Json) -> Rejection | None:
-    """Chat templates of older open models: a system message first, then user and assistant in turn."""
+    """Chat templates of older open models: a system message first, then user (or tools) and assistant in turn."""
     if "alternating" not in body.get("model", ""):
         return None
-    roles = ["user" if message["role"] == "tool" else message["role"] for message in body["messages"]]
+    roles = [message["role"] for message in body["messages"]]
     if roles[0] in ("system", "developer"):
         roles = roles[1:]
     if "system" in roles or "developer" in roles:
         return Rejection("System message must be at the beginning.")
-    for index, message in enumerate(body["messages"][1:]):
-        if message["role"] == "user" and body["messages"][index]["role"] == "tool":
-            return Rejection("Unexpected role 'user' after role 'tool'")
-    expected = ["user" if index % 2 == 0 else "assistant" for index in range(len(roles))]
-    groups = [
-        role for index, role in enumerate(roles) if role != "user" or index == 0 or body["messages"][index]["role"] != "tool"
-    ]
-    if roles != expected and groups != expected[: len(groups)]:
+    turns = [role for index, role in enumerate(roles) if role != "tool" or roles[index - 1] != "tool"]
+    if ("tool", "user") in pairwise(turns):
+        return Rejection("Unexpected role 'user' after role 'tool'")
+    if any((role == "assistant") != bool(index % 2) for index, role in enumerate(turns)):
         return Rejection("Conversation roles must alternate user/assistant/user/assistant/...")
     return None
 
 
+def deepseek_reasoning(body: Json) -> Rejection | None:
+    """DeepSeek's thinking mode wants the reasoning of a started tool loop back."""
+    if not models.shows_reasoning(body.get("model", ""), body.get("thinking")):
+        return None
+    users = [index for index, message in enumerate(body["messages"]) if message["role"] == "user"]
+    for message in body["messages"][users[-1] if users else 0 :]:
+        if message.get("tool_calls") and not message.get("reasoning_content"):
+            return Rejection("The `reasoning_content` in the thinking mode must be passed back to the API.")
+    return None
+
+
+def stream_options(body: Json) -> Rejection | None:
+    """Options of a stream stand with a stream."""
+    if body.get("stream_options") is None or body.get("stream") is True:
+        return None
+    return Rejection("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+
+
 _CONVERSATION = (
     chat.shape, chat.call_ids, chat.call_contents, chat.orphaned_results, chat.unanswered_calls, mistral_ids, mistral_last,
-    alternating_roles,
+    alternating_roles, deepseek_reasoning,
 )  # fmt: skip
 RULES = (
     chat.shape, chat.unknown_fields, chat.content_parts, chat.audio_parts, chat.empty_content, *_CONVERSATION[1:], chat.tools,
     chat.tool_choice, response_format, json_is_mentioned, reasoning_models, tools_with_effort, both_limits, ranges,
+    stream_options,
 )  # fmt: skip
 COMPATIBLE = (*_CONVERSATION, ranges)

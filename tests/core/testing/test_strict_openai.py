@@ -55,6 +55,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 HELLO = {"role": "assistant", "content": "Hello."}
 
 CHAT_RULES = [
+    ({"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled."),
     ({"messages": ...}, "Missing required parameter: 'messages'."),
     ({"messages": []}, "Invalid 'messages': empty array."),
     ({"colour": "red"}, "Unrecognized request argument supplied: colour"),
@@ -235,3 +236,28 @@ def test_a_response_that_was_not_stored_is_not_found(sim, sdk):
         sdk.openai.responses.create(model="gpt-5-mini", input="hi", previous_response_id=done.id)
     with pytest.raises(openai.NotFoundError):
         sdk.openai.responses.retrieve(done.id)
+
+
+def test_deepseek_wants_its_reasoning_back_within_a_tool_loop(sim, sdk):
+    local = sdk.openai.with_options(base_url=sim.base_url("deepseek"))
+    tools = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
+    messages = [{"role": "user", "content": 'call get_weather {"city": "Bonn"}'}]
+    said = (
+        local.chat.completions.create(model="deepseek-reasoner", messages=messages, tools=tools).choices[0].message.to_dict()
+    )
+    result = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "warm"}
+    done = local.chat.completions.create(model="deepseek-reasoner", messages=[*messages, said, result], tools=tools)
+    assert done.choices[0].message.content == "get_weather returned: warm"
+    del said["reasoning_content"]
+    with pytest.raises(openai.BadRequestError, match="must be passed back"):
+        local.chat.completions.create(model="deepseek-reasoner", messages=[*messages, said, result], tools=tools)
+
+
+@pytest.mark.parametrize("roles", ["user", "system user assistant user", "user assistant tool tool assistant user"])
+def test_alternating_roles_are_taken(roles):
+    messages = [{"role": role, "content": "x"} for role in roles.split()]
+    calls = [{"id": f"call_{number}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for number in (1, 2)]
+    for number, message in enumerate(message for message in messages if message["role"] == "tool"):
+        message["tool_call_id"] = calls[number]["id"]
+        messages[1]["tool_calls"] = calls
+    assert check_request("generic-openai", {"model": "old+alternating", "messages": messages}) == []
