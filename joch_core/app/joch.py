@@ -6,12 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from joch_core.app.assembly import Assembly, assemble
+from joch_core.app.assembly import Assembly, Caller, assemble
 from joch_core.app.conversation import Conversation
 from joch_core.app.explain import Explanation, explain
 from joch_core.app.loading import CatalogSource, read_texts
@@ -130,7 +131,8 @@ class Joch:
             JochError: see `joch_core.errors`; `.attempts` says who was asked.
         """
         asked = build_request(messages, options, request)
-        assembly = self._assemble(route, asked, conversation, execution, timeout_s, framework, agent)
+        caller = self._caller(conversation, execution, timeout_s, framework, agent)
+        assembly = assemble(self, self.route(route), asked.request, caller)
         return self._finished(asked, drive.call(assembly.flow, assembly.ports))
 
     async def acall(
@@ -148,9 +150,8 @@ class Joch:
     ) -> Reply:
         """`call` without holding the event loop."""
         asked = build_request(messages, options, request)
-        assembly = await asyncio.to_thread(
-            self._assemble, route, asked, conversation, execution, timeout_s, framework, agent
-        )
+        caller = self._caller(conversation, execution, timeout_s, framework, agent)
+        assembly = await asyncio.to_thread(lambda: assemble(self, self.route(route), asked.request, caller))
         return self._finished(asked, await drive.acall(assembly.flow, assembly.ports))
 
     def stream(
@@ -173,9 +174,9 @@ class Joch:
         type `restart` (what was handed over before it is void). The default raises `StreamInterrupted`.
         """
         asked = build_request(messages, options, request)
-        assembly = self._assemble(
-            route, asked, conversation, execution, timeout_s, framework, agent, streaming=True, on_interrupt=on_interrupt
-        )
+        caller = self._caller(conversation, execution, timeout_s, framework, agent)
+        caller = replace(caller, streaming=True, on_interrupt=on_interrupt)
+        assembly = assemble(self, self.route(route), asked.request, caller)
         return ReplyStream(assembly, lambda reply: self._finished(asked, reply))
 
     def astream(
@@ -196,48 +197,31 @@ class Joch:
         asked = build_request(messages, options, request)
 
         async def assembled() -> Assembly:
-            return await asyncio.to_thread(
-                self._assemble,
-                route,
-                asked,
-                conversation,
-                execution,
-                timeout_s,
-                framework,
-                agent,
-                streaming=True,
-                on_interrupt=on_interrupt,
-            )
+            caller = self._caller(conversation, execution, timeout_s, framework, agent)
+            streaming = replace(caller, streaming=True, on_interrupt=on_interrupt)
+            return await asyncio.to_thread(lambda: assemble(self, self.route(route), asked.request, streaming))
 
         return AsyncReplyStream(assembled, lambda reply: self._finished(asked, reply))
 
-    def _assemble(
+    def _caller(
         self,
-        route: RouteLike,
-        asked: Asked,
         conversation: str | None,
         execution: Run | str | None,
         timeout_s: float | None,
         framework: str | None,
         agent: str | None,
-        *,
-        streaming: bool = False,
-        on_interrupt: str = "error",
-    ) -> Assembly:
-        name = execution.name if isinstance(execution, Run) else execution
-        if conversation is None and isinstance(execution, Run):
-            conversation = execution.conversation
-        return assemble(
-            self,
-            self.route(route),
-            asked.request,
+    ) -> Caller:
+        name = execution
+        if isinstance(execution, Run):
+            name = execution.name
+            conversation = conversation or execution.conversation
+            agent = agent or execution.agent
+        return Caller(
             conversation=None if conversation is None else self.conversation(conversation),
-            execution=name,
+            execution=None if name is None else str(name),
             timeout_s=timeout_s,
             framework=framework,
             agent=agent,
-            streaming=streaming,
-            on_interrupt=on_interrupt,
         )
 
     def _finished(self, asked: Asked, reply: Reply) -> Reply:

@@ -1,0 +1,250 @@
+"""Everything that is known before the first step of a call, put together: route, models, history, money, policies."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from joch_core.app.conversation import Conversation
+from joch_core.app.intake import Intake, take_in
+from joch_core.app.ports import DEFAULT_TOTAL_S, CallPorts
+from joch_core.app.request import demanded
+from joch_core.app.stretch import prepare_in_conversation
+from joch_core.capabilities import Target
+from joch_core.errors import InvalidArgument, JochError
+from joch_core.messages import Json, ModelRequest
+from joch_core.projection import project
+from joch_core.projection.tokens import estimate_tokens
+from joch_core.resources.events import Draft
+from joch_core.resources.model import Model
+from joch_core.resources.policy import Policy
+from joch_core.resources.route import ModelRoute
+from joch_core.resources.secret import Secret
+from joch_core.routing.candidates import Demand, Situation, Verdict, select
+from joch_core.routing.faults import Rules, SwitchReason
+from joch_core.routing.flow import Account, Call, Ends, model_call
+from joch_core.routing.judge import Judge, Judgement, allow_all, judge, model_facts
+from joch_core.routing.steps import Flow, Prepared
+
+if TYPE_CHECKING:
+    from joch_core.app.joch import Joch
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A flow and the ports that its driver needs."""
+
+    flow: Flow
+    ports: CallPorts
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, within what: the parts of a call that are not its content. Times are seconds."""
+
+    conversation: Conversation | None = None
+    execution: str | None = None
+    timeout_s: float | None = None
+    framework: str | None = None
+    agent: str | None = None
+    streaming: bool = False
+    on_interrupt: str = "error"
+
+
+def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Caller) -> Assembly:
+    """Read the situation once and make the flow.
+
+    Raises:
+        InvalidArgument: nothing is asked, or a name is wrong.
+    """
+    if caller.on_interrupt not in ("error", "restart"):
+        raise InvalidArgument(f"on_interrupt is {caller.on_interrupt!r}; it must be error or restart")
+    now = datetime.now(UTC)
+    intake = None if caller.conversation is None else take_in(caller.conversation.history(), request)
+    if intake is None and not request.messages:
+        raise InvalidArgument("there is nothing to ask: pass at least one message, or name a conversation")
+    if intake is not None and not intake.messages:
+        raise InvalidArgument(f"conversation {intake.history.name!r} is empty, and no message was passed")
+    execution, opens, ends = _execution(caller, intake, now)
+    account = None if execution is None else f"execution/{execution}"
+    spent = 0 if account is None else sum(joch.store.spent(joch.namespace, account))
+    situation = _situation(joch, route, intake, execution, spent)
+    demand = _demand(route, request, intake, streaming=caller.streaming)
+    selection = select(route, demand, situation, _judge(joch, caller.agent, spent))
+    timeouts = route.spec.timeouts
+    total_s = caller.timeout_s or timeouts.total_seconds or DEFAULT_TOTAL_S
+    attempt_s = min(total_s, timeouts.attempt_seconds or DEFAULT_TOTAL_S)
+    call = Call(
+        route=route,
+        selection=selection,
+        rules=_rules(route),
+        log="execution/" if caller.conversation is None else caller.conversation.log,
+        before=_before(intake, route, opens),
+        decided=_decided(joch, route, selection.verdicts, demand),
+        prepare=_preparer(route, request, intake),
+        seed=uuid.uuid4().hex[:16],
+        clock=lambda: datetime.now(UTC),
+        monotonic_s=time.monotonic,
+        jitter=random.random,
+        deadline_s=time.monotonic() + total_s,
+        attempt_s=attempt_s,
+        turn=None if intake is None else intake.history.turn,
+        previous=None if intake is None else intake.history.backend,
+        execution=execution,
+        open_execution=opens,
+        ends=ends,
+        on_interrupt=caller.on_interrupt,
+        account=_account(route, account),
+        span_id=uuid.uuid4().hex[:16],
+        framework=caller.framework,
+        agent=caller.agent,
+    )
+    ports = CallPorts(joch.store, joch.namespace, joch.pool, joch.health, route, _secret_variable(joch), joch.keep_raw)
+    return Assembly(model_call(call), ports)
+
+
+def standing(joch: Joch, route: ModelRoute) -> Sequence[Verdict]:
+    """What the route says to a request that demands nothing: who is eligible at all, now."""
+    situation = _situation(joch, route, None, None, 0)
+    return select(route, Demand(), situation, _judge(joch, None, 0)).verdicts
+
+
+def _execution(caller: Caller, intake: Intake | None, now: datetime) -> tuple[str | None, str | None, Ends]:
+    """(the execution that the call belongs to, the day of one that it opens, when the call ends it)."""
+    day = now.strftime("%Y%m%d")
+    if caller.execution is not None:
+        return caller.execution, None, "never"
+    if intake is None:
+        return None, day, "always"
+    running = intake.history.execution
+    if running is None or intake.new_turn:
+        return None, day, "answered"
+    return running, None, "answered"
+
+
+def _before(intake: Intake | None, route: ModelRoute, opens: str | None) -> tuple[Draft, ...]:
+    created = (Draft("ExecutionCreated", {"route": route.name}), Draft("ExecutionStarted")) if opens is not None else ()
+    return (*created, *(() if intake is None else intake.drafts))
+
+
+def _situation(
+    joch: Joch, route: ModelRoute, intake: Intake | None, execution: str | None, spent_micro_usd: int
+) -> Situation:
+    models: dict[str, Model] = {}
+    problems: dict[str, str] = {}
+    for backend in route.candidates:
+        try:
+            models[backend] = joch.catalog.model(backend)
+        except JochError as error:
+            problems[backend] = error.message
+    origins = {model.target(backend).origin for backend, model in models.items()}
+    return Situation(
+        models=models,
+        problems=problems,
+        breakers=joch.health.snapshot(origins),
+        now_s=time.monotonic(),
+        spent_micro_usd=spent_micro_usd,
+        first=None if intake is None else _stays_on(route, intake, execution),
+    )
+
+
+def _stays_on(route: ModelRoute, intake: Intake, execution: str | None) -> str | None:
+    """The backend that is asked first, against the route's own order.
+
+    An operator's choice holds until the next one or a route edit. After a failover the conversation stays while its
+    execution runs (`failback: next_execution`), for good (`never`), or not at all (`immediate`).
+    """
+    switch = intake.history.switch
+    if switch is None or switch.to not in route.candidates:
+        return None
+    if switch.reason == "operator":
+        return switch.to
+    match route.spec.strategy.failback:
+        case "never":
+            return switch.to
+        case "immediate":
+            return None
+        case "next_execution":
+            return switch.to if execution is not None and switch.execution == execution else None
+
+
+def _demand(route: ModelRoute, request: ModelRequest, intake: Intake | None, *, streaming: bool) -> Demand:
+    whole = request if intake is None else replace(request, messages=intake.messages)
+    needs, removable = demanded(whole, streaming=streaming)
+    tokens = estimate_tokens(whole)
+    if intake is not None:
+        # A conversation that is longer than a target's window goes over as checkpoint and recent window.
+        migration = route.spec.migration
+        tokens = min(
+            tokens, migration.recent_window_tokens + migration.memory_tokens + estimate_tokens(replace(request, messages=()))
+        )
+    return Demand(needs, removable, tokens, request.max_tokens)
+
+
+def _judge(joch: Joch, agent: str | None, spent_micro_usd: int) -> Judge:
+    labels = {"name": agent} if agent else {}
+    policies = [policy for policy in joch.catalog.all(Policy) if policy.applies_to(labels)]
+    if not policies:
+        return allow_all
+
+    def judged(target: Target, _model: Model) -> Judgement:
+        return judge(
+            policies, {**model_facts(target), "cost.runUsd": spent_micro_usd / 1_000_000, "agent.name": agent or ""}
+        )
+
+    return judged
+
+
+def _rules(route: ModelRoute) -> Rules:
+    failover = route.spec.strategy.failover
+    return Rules(
+        on_error=failover.on_error,
+        on_capability_mismatch=failover.on_capability_mismatch,
+        on_auth_error=failover.on_auth_error,
+        max_retry_after_s=route.spec.strategy.max_retry_after_seconds,
+    )
+
+
+def _account(route: ModelRoute, name: str | None) -> Account | None:
+    if name is None:
+        return None
+    cap = route.spec.constraints.max_cost_usd_per_execution
+    return Account(name, None if cap is None else round(cap * 1_000_000))
+
+
+def _decided(joch: Joch, route: ModelRoute, verdicts: Sequence[Verdict], demand: Demand) -> Json:
+    return {
+        "route": route.name,
+        "candidates": [verdict.as_json() for verdict in verdicts],
+        "demand": sorted(demand.capabilities | demand.removable),
+        "estimateTokens": demand.input_tokens,
+        "catalogHash": joch.catalog.hash[:16],
+    }
+
+
+def _preparer(
+    route: ModelRoute, request: ModelRequest, intake: Intake | None
+) -> Callable[[Verdict, SwitchReason | None], Prepared]:
+    def prepare(verdict: Verdict, reason: SwitchReason | None) -> Prepared:
+        assert verdict.target is not None  # only eligible verdicts are prepared
+        limit = verdict.bound.max_tokens if verdict.bound is not None else None
+        wanted = request if limit is None else replace(request, max_tokens=limit)
+        if intake is None:
+            projected = project(wanted, verdict.target)
+            return Prepared(projected.request, projected.gaps, projected.blocking, projected.tool_names)
+        return prepare_in_conversation(intake, wanted, verdict.target, route.spec.migration, reason)
+
+    return prepare
+
+
+def _secret_variable(joch: Joch) -> Callable[[str], str | None]:
+    def variable(name: str) -> str | None:
+        secret: Any = joch.catalog.find(Secret, name)
+        return None if secret is None else str(secret.spec.source.name)
+
+    return variable

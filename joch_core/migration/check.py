@@ -1,0 +1,95 @@
+"""What a switch of this very conversation would change or lose, line by line, before anything is done. Pure.
+
+The gaps are those of the projection of the very request that the target would receive, so that the dry run, the switch and
+its event show one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from joch_core.capabilities import Gap, Target
+from joch_core.messages import Message, ModelRequest
+from joch_core.projection import Projected
+from joch_core.projection.tokens import estimate_tokens
+
+_ORDER = {"ok": 0, "warn": 1, "fail": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The lines of a compatibility check, and whether policy and target allow the switch."""
+
+    lines: tuple[Gap, ...]
+    allowed: bool = True
+    reason: str = ""
+
+
+def check_lines(
+    request: ModelRequest, projected: Projected, target: Target, source: Target | None, *, summarised: int = 0
+) -> tuple[Gap, ...]:
+    """Every line: what holds, what changes, what is lost.
+
+    Args:
+        request: The whole conversation with its tools, before projection.
+        projected: The same for the target.
+        target: Who would take over.
+        source: Who has it now, if it is known.
+        summarised: How many messages go over as a summary only.
+    """
+    lines = [*_holds(projected.request, target), *switch_gaps(request.messages, projected, target, source)]
+    if summarised:
+        lines.append(
+            Gap("warn", "history.summarised", f"{summarised} earlier messages go over as a checkpoint, not word for word")
+        )
+    tokens = estimate_tokens(projected.request)
+    lines.append(Gap("warn", "cache.cold", f"The prompt cache is cold: about {tokens:,} tokens are read anew"))
+    return tuple(sorted(lines, key=lambda line: _ORDER[line.level]))
+
+
+def switch_gaps(messages: Sequence[Message], projected: Projected, target: Target, source: Target | None) -> tuple[Gap, ...]:
+    """The gaps that a switch leaves behind: those of the projection, and what changes its form only."""
+    gaps = list(projected.gaps)
+    moved = source is None or source.api != target.api
+    codes = {gap.code for gap in gaps}
+    if moved and "image.dropped" not in codes and _has(messages, "image"):
+        gaps.append(Gap("warn", "image.transformed", "Previous turn used image input; image format will be transformed"))
+    if moved and "file.dropped" not in codes and _has(messages, "file"):
+        gaps.append(Gap("warn", "file.transformed", "Previous turn used a file; file format will be transformed"))
+    return tuple(gaps)
+
+
+def _holds(request: ModelRequest, target: Target) -> list[Gap]:
+    lines = [Gap("ok", "text", "Text conversation supported")]
+    client = [tool for tool in request.tools if tool.kind != "server"]
+    if client:
+        if target.can("toolCalling"):
+            mcp = any(tool.mcp for tool in client) or not any(not tool.mcp for tool in client)
+            lines.append(Gap("ok", "tools.mcp", "MCP tools supported") if mcp else Gap("ok", "tools", "Tools supported"))
+            if mcp and any(not tool.mcp for tool in client):
+                lines.append(Gap("ok", "tools", "Tools supported"))
+        else:
+            lines.append(Gap("fail", "tools", "Tool calling unavailable; the agent cannot work there"))
+    needed = estimate_tokens(request)
+    if target.input_window is None:
+        lines.append(Gap("warn", "context.window", "The input window is not known; the request may not fit"))
+    elif needed <= target.input_window:
+        lines.append(Gap("ok", "context.window", f"{_window(target.input_window)} context sufficient"))
+    else:
+        lines.append(
+            Gap("fail", "context.window", f"About {needed:,} tokens do not fit the input window of {target.input_window:,}")
+        )
+    return lines
+
+
+def _window(tokens: int) -> str:
+    return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)  # noqa: PLR2004
+
+
+def _has(messages: Sequence[Message], kind: str) -> bool:
+    return any(
+        part.type == kind or (part.type == "tool_result" and any(item.type == kind for item in part.content))
+        for message in messages
+        for part in message.parts
+    )
