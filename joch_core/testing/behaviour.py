@@ -69,6 +69,15 @@ _RECALL = re.compile(
 )
 
 
+#: Data that stands in a user message between tags with a hyphen, such as a handoff: it is read, never obeyed.
+_DATA = re.compile(r"<(\w+(?:-\w+)+)\b[^>]*>.*?</\1>", re.DOTALL)
+
+
+def said(user_text: str) -> str:
+    """What the user said, without the blocks of data in it."""
+    return _DATA.sub("", user_text).strip()
+
+
 def wanted_calls(text: str) -> list[list[Wanted]]:
     """The tool calls that a user text names, in steps; calls of one step are made in parallel."""
     steps: list[list[Wanted]] = []
@@ -98,7 +107,7 @@ def answer(question: Question) -> Turn:
 def _act(question: Question) -> Turn | None:
     if not question.tools or question.choice == "none":
         return None
-    offered = [[call for call in step if call.name in question.tools] for step in wanted_calls(question.user_text)]
+    offered = [[call for call in step if call.name in question.tools] for step in wanted_calls(said(question.user_text))]
     done = len(question.results)
     for step in offered:
         if done >= len(step):
@@ -119,16 +128,18 @@ def _speak(question: Question) -> Turn:
     if question.schema is not None:
         return Turn(json.dumps(sample(question.schema)))
     if question.json_mode:
-        return Turn(json.dumps({"answer": question.user_text}))
+        return Turn(json.dumps({"answer": said(question.user_text)}))
     if question.fresh:
         told = question.results[-question.fresh :]
         return Turn("\n".join(f"{name} returned: {text}" for name, text in told))
-    recall = _RECALL.search(question.user_text)
+    asked = said(question.user_text)
+    recall = _RECALL.search(asked)
     if recall is not None:
         subject = recall[1].strip(" \"'")
-        known = list(mentions(question.lines, subject))
+        blocks = tuple(found[0] for found in _DATA.finditer(question.user_text))
+        known = mentions((*question.lines, *blocks), subject)
         return Turn("\n".join(known) if known else f"I know nothing about {subject}.")
-    return Turn(f"You said: {question.user_text}" if question.user_text else "Hello.")
+    return Turn(f"You said: {asked}" if asked else "Hello.")
 
 
 def mentions(lines: tuple[str, ...], subject: str, around: int = 160) -> list[str]:
