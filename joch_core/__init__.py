@@ -9,7 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from joch_core.app.conversation import Conversation
+    from joch_core.app.explain import Explanation
+    from joch_core.app.joch import Joch
+    from joch_core.app.reading import read_request
+    from joch_core.app.run import Run
     from joch_core.app.settings import default_store_url
+    from joch_core.app.streams import AsyncReplyStream, ReplyStream
     from joch_core.errors import (
         Attempt,
         BudgetExceeded,
@@ -57,20 +63,47 @@ if TYPE_CHECKING:
         message_from_json,
         message_to_json,
     )
+    from joch_core.migration.check import CheckReport
+    from joch_core.resources.events import Event
+    from joch_core.resources.model import Model
+    from joch_core.resources.route import ModelRoute
     from joch_core.stores import open_store
+    from joch_core.stores.base import Store
     from joch_core.stores.threads import GraphCheckpoint, GraphItems, GraphWrite, StoredCheckpoint, Threads
 
 #: Where the names live, the cheapest room first.
-_ROOMS = ("joch_core.errors", "joch_core.messages", "joch_core.app.settings", "joch_core.stores", "joch_core.stores.threads")
+_ROOMS = (
+    "joch_core.errors",
+    "joch_core.messages",
+    "joch_core.app.settings",
+    "joch_core.stores",
+    "joch_core.stores.threads",
+    "joch_core.resources.events",
+    "joch_core.stores.base",
+    "joch_core.migration.check",
+    "joch_core.app.explain",
+    "joch_core.resources.route",
+    "joch_core.resources.model",
+    "joch_core.app.run",
+    "joch_core.app.conversation",
+    "joch_core.app.reading",
+    "joch_core.app.streams",
+    "joch_core.app.joch",
+)
 
 __all__ = [
+    "AsyncReplyStream",
     "Attempt",
     "Audio",
     "BudgetExceeded",
     "CallInProgress",
+    "CheckReport",
     "ContextTooSmall",
+    "Conversation",
     "ConversationConflict",
     "Delta",
+    "Event",
+    "Explanation",
     "File",
     "GraphCheckpoint",
     "GraphItems",
@@ -78,13 +111,16 @@ __all__ = [
     "Image",
     "InvalidArgument",
     "InvalidResource",
+    "Joch",
     "JochError",
     "Json",
     "KeyConflict",
     "LedgerError",
     "Message",
     "MigrationRefused",
+    "Model",
     "ModelRequest",
+    "ModelRoute",
     "Native",
     "NoEligibleCandidate",
     "NotExecuted",
@@ -96,9 +132,12 @@ __all__ = [
     "ProviderError",
     "Reasoning",
     "Reply",
+    "ReplyStream",
     "RouteError",
     "RouteExhausted",
+    "Run",
     "ServerTool",
+    "Store",
     "StoreError",
     "StoredCheckpoint",
     "StreamInterrupted",
@@ -114,6 +153,7 @@ __all__ = [
     "message_from_json",
     "message_to_json",
     "open_store",
+    "read_request",
 ]
 
 

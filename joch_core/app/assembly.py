@@ -86,7 +86,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         log="execution/" if caller.conversation is None else caller.conversation.log,
         before=_before(intake, route, opens),
         decided=_decided(joch, route, selection.verdicts, demand),
-        prepare=_preparer(route, request, intake),
+        prepare=_preparer(joch, route, request, intake),
         seed=uuid.uuid4().hex[:16],
         clock=lambda: datetime.now(UTC),
         monotonic_s=time.monotonic,
@@ -228,7 +228,7 @@ def _decided(joch: Joch, route: ModelRoute, verdicts: Sequence[Verdict], demand:
 
 
 def _preparer(
-    route: ModelRoute, request: ModelRequest, intake: Intake | None
+    joch: Joch, route: ModelRoute, request: ModelRequest, intake: Intake | None
 ) -> Callable[[Verdict, SwitchReason | None], Prepared]:
     def prepare(verdict: Verdict, reason: SwitchReason | None) -> Prepared:
         assert verdict.target is not None  # only eligible verdicts are prepared
@@ -237,9 +237,20 @@ def _preparer(
         if intake is None:
             projected = project(wanted, verdict.target)
             return Prepared(projected.request, projected.gaps, projected.blocking, projected.tool_names)
-        return prepare_in_conversation(intake, wanted, verdict.target, route.spec.migration, reason)
+        source = target_of(joch, intake.history.backend)
+        return prepare_in_conversation(
+            intake, wanted, verdict.target, source, route.spec.migration, switching=reason is not None
+        )
 
     return prepare
+
+
+def target_of(joch: Joch, backend: str | None) -> Target | None:
+    """The backend that a conversation is on, if it is still known."""
+    try:
+        return None if backend is None else joch.catalog.model(backend).target(backend)
+    except JochError:
+        return None
 
 
 def _secret_variable(joch: Joch) -> Callable[[str], str | None]:

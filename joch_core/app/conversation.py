@@ -30,10 +30,14 @@ class Conversation:
 
     def history(self) -> History:
         """What the log adds up to now. A value of its own: later events do not change it."""
+        store, namespace = self._joch.store, self._joch.namespace
         with self._lock:
-            query = Query(log=self.log, after=self._history.head_sequence)
-            for event in self._joch.store.events(self._joch.namespace, query):
-                self._history.apply(event)
+            head = store.head(namespace, self.log)
+            if head.sequence > self._history.head_sequence:
+                for event in store.events(namespace, Query(log=self.log, after=self._history.head_sequence)):
+                    self._history.apply(event)
+            # The fence as it stood before the events were read: whoever moved it meanwhile makes this call lose, not win.
+            self._history.turn = head.turn
             return self._history.snapshot()
 
     @property

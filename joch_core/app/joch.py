@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from joch_core.app import moving
 from joch_core.app.assembly import Assembly, Caller, assemble
 from joch_core.app.conversation import Conversation
 from joch_core.app.explain import Explanation, explain
@@ -20,14 +22,17 @@ from joch_core.app.moments import moment
 from joch_core.app.request import Asked, MessagesLike, Options, build_request, parse_output
 from joch_core.app.run import Run
 from joch_core.app.settings import Settings
+from joch_core.app.status import describe_resource, list_resources
 from joch_core.app.streams import AsyncReplyStream, ReplyStream
 from joch_core.errors import InvalidArgument, NotFound
-from joch_core.messages import ModelRequest, Reply
+from joch_core.messages import Json, ModelRequest, Reply, ToolSpec
+from joch_core.migration.check import CheckReport
 from joch_core.providers.base import ClientPool
 from joch_core.resources.catalog import Catalog
 from joch_core.resources.documents import load
 from joch_core.resources.events import Event, conversation_log, execution_log
 from joch_core.resources.route import ModelRoute, route_of
+from joch_core.resources.state import StateCheckpoint
 from joch_core.routing import drive
 from joch_core.routing.health import Health
 from joch_core.stores import open_store
@@ -241,24 +246,80 @@ class Joch:
         with self._lock:
             return self._conversations.setdefault(name, Conversation(self, name))
 
+    def check_switch(
+        self,
+        *,
+        to: str,
+        conversation: str | None = None,
+        messages: MessagesLike = (),
+        tools: Sequence[ToolSpec] | None = None,
+        request: ModelRequest | None = None,
+    ) -> CheckReport:
+        """What a switch to this backend would change or lose, line by line. Nothing is written.
+
+        Raises:
+            NotFound: the conversation does not exist.
+        """
+        return moving.check_switch(self, build_request(messages, {"tools": tools}, request).request, conversation, to)
+
+    def preview(
+        self,
+        *,
+        to: str,
+        conversation: str | None = None,
+        messages: MessagesLike = (),
+        tools: Sequence[ToolSpec] | None = None,
+        request: ModelRequest | None = None,
+    ) -> Json:
+        """The exact JSON body that the target would receive; nothing is sent."""
+        return moving.preview(self, build_request(messages, {"tools": tools}, request).request, conversation, to)
+
+    def switch(
+        self,
+        *,
+        conversation: str,
+        to: str,
+        reason: str = "operator",
+        tools: Sequence[ToolSpec] | None = None,
+        agent: str | None = None,
+    ) -> StateCheckpoint:
+        """Move a conversation to another backend; its next call renders from the checkpoint that comes back.
+
+        Raises:
+            NotFound, PolicyDenied, MigrationRefused, ConversationConflict: nothing has changed.
+        """
+        return moving.switch(self, build_request((), {"tools": tools}).request, conversation, to, reason, agent)
+
+    def import_conversation(self, data: Json, *, name: str | None = None) -> Conversation:
+        """Take in what `Conversation.export` wrote. An edited log is refused by its hash."""
+        return self.conversation(moving.import_conversation(self, data, name))
+
+    def list(self, kind: str) -> builtins.list[Json]:
+        """All resources of a kind, with their status."""
+        return list_resources(self, kind)
+
+    def describe(self, kind: str, name: str) -> Json:
+        """One resource with its status."""
+        return describe_resource(self, kind, name)
+
     def explain(self, execution: str) -> Explanation:
         """Why an execution went where it went.
 
         Raises:
             NotFound: there is no execution of this name.
         """
-        events = list(self.store.events(self.namespace, Query(execution=execution)))
+        events = [*self.store.events(self.namespace, Query(execution=execution))]
         if not events:
             raise NotFound(f"no execution is called {execution!r} in namespace {self.namespace!r}; see: joch get executions")
         return explain(execution, events)
 
-    def trace(self, name: str, *, since: str | timedelta | datetime | None = None) -> list[Event]:
+    def trace(self, name: str, *, since: str | timedelta | datetime | None = None) -> builtins.list[Event]:
         """The events of a conversation or an execution, oldest first; `since` is `1h`, `30m`, `7d` or a moment.
 
         Raises:
             NotFound: neither a conversation nor an execution is called so.
         """
-        events = list(self.events(name, since=moment(since)))
+        events = [*self.events(name, since=moment(since))]
         if not events and not any(True for _ in self.events(name)):
             raise NotFound(f"no conversation or execution is called {name!r} in namespace {self.namespace!r}")
         return events

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from joch_core.app.joch import Joch
 
 _WEEK = timedelta(days=7)
+_ILL_AFTER = 3
 _PREFIX = "conversation/"
 
 
@@ -126,7 +127,8 @@ def _health(events: Sequence[Event]) -> dict[str, str]:
         ill = event.type == "ModelCallFailed" and event.payload["kind"] not in ("invalid_request", "context_length")
         failures[backend] = failures.get(backend, 0) + 1 if ill else 0
     return {
-        backend: "Healthy" if not count else "Degraded" if count < 3 else "Unhealthy" for backend, count in failures.items()
+        backend: "Healthy" if not count else "Degraded" if count < _ILL_AFTER else "Unhealthy"
+        for backend, count in failures.items()
     }
 
 

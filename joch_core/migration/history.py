@@ -8,10 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from joch_core.messages import Json, Message, message_from_json
-from joch_core.resources.events import GENESIS, Event
-
-#: Event types that add a message or move the conversation: they move the fence of its writers.
-_TURN = frozenset({"MessageAdded", "HistoryRewritten", "ProviderSwitched"})
+from joch_core.resources.events import GENESIS, Event, canonical_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,7 @@ class Action:
     args: Json
     phase: str
     turn: int
+    output: object = None
 
 
 @dataclass(slots=True)
@@ -62,6 +60,7 @@ class History:
     operator_prompt: Message | None = None
     backend: str | None = None
     execution: str | None = None
+    route: str | None = None
     switch: Switch | None = None
     checkpoint: str | None = None
     #: The spec of the checkpoint that the current stretch renders from, and the sequence of its last event.
@@ -96,6 +95,8 @@ class History:
                 self.entries = self.entries[: payload["keep"]]
             case "ModelCallCompleted":
                 self.backend = payload["backend"]
+            case "RouteDecided":
+                self.route = payload.get("route") or self.route
             case "CheckpointCreated":
                 self._specs[payload["name"]] = payload["spec"]
             case "ProviderSwitched":
@@ -104,6 +105,13 @@ class History:
                 self._acted(event)
             case _:
                 self._recorded(event.type, payload)
+
+    def result_of(self, call_id: str) -> str | None:
+        """The ledger's result of a call, as text, where the call has succeeded."""
+        found = next((action for action in self.actions.values() if action.call_id == call_id), None)
+        if found is None or found.phase != "Succeeded":
+            return None
+        return found.output if isinstance(found.output, str) else canonical_json(found.output)
 
     def _add(self, event: Event) -> None:
         message = message_from_json(event.payload["message"])
@@ -142,6 +150,7 @@ class History:
                 known.sequence if known else event.sequence, payload["key"], payload.get("callId") or "", payload["tool"],
                 payload.get("effect") or (known.effect if known else "external_write"),
                 known.args if known else {}, payload["phase"], known.turn if known else self._turns,
+                payload.get("output"),
             )  # fmt: skip
 
     def _recorded(self, type_: str, payload: Json) -> None:

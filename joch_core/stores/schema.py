@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from joch_core.stores.threads import SCHEMA as GRAPH_THREADS
+from joch_core.stores.graphs import SCHEMA as GRAPH_THREADS
 
 _SHELVES = """
 CREATE TABLE joch_log (
