@@ -6,7 +6,7 @@ an item: a list is the digests of its items.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -176,25 +176,3 @@ def read_versions(cursor: Cursor, lane: Lane, versions: Mapping[str, str]) -> di
                 whole = GraphItems(digests_of(cursor, lane, channel, version), whole.shape)
             contents[channel] = whole
     return contents
-
-
-def read_items(cursor: Cursor, lane: Lane, digests: Collection[bytes]) -> dict[bytes, Blob]:
-    """The items themselves."""
-    items: dict[bytes, Blob] = {}
-    for part in batches(digests):
-        marks = ", ".join("?" * len(part))
-        rows = cursor.execute(
-            f"SELECT digest, kind, data FROM graph_item WHERE namespace = ? AND thread = ? AND digest IN ({marks})",  # noqa: S608
-            (lane.namespace, lane.thread, *part),
-        ).fetchall()
-        items.update((bytes(digest), (kind, bytes(data))) for digest, kind, data in rows)
-    return items
-
-
-def write_items(cursor: Cursor, lane: Lane, items: Mapping[bytes, Blob]) -> None:
-    """Keep items; those that are there already stay as they are."""
-    if items:
-        cursor.executemany(
-            "INSERT INTO graph_item (namespace, thread, digest, kind, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [(lane.namespace, lane.thread, digest, kind, data) for digest, (kind, data) in items.items()],
-        )

@@ -8,8 +8,6 @@ their bytes. The same text runs on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -74,23 +72,18 @@ CREATE TABLE IF NOT EXISTS graph_write (
     lane TEXT NOT NULL,
     checkpoint BYTEA NOT NULL,
     task TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    path TEXT NOT NULL,
-    channel TEXT NOT NULL,
-    kind TEXT NOT NULL,
     data BYTEA NOT NULL,
-    PRIMARY KEY (namespace, thread, lane, checkpoint, task, position)
+    PRIMARY KEY (namespace, thread, lane, checkpoint, task)
 );
 """
-
-#: Short values are not worth a compressor's header.
-_WORTH_PACKING_BYTES = 128
-_PACKED = "z:"
 
 
 @dataclass(frozen=True, slots=True)
 class GraphCheckpoint:
-    """One checkpoint without its channel values. `versions` names the version of each channel; `run` is the caller's run id."""
+    """One checkpoint without its channel values.
+
+    `versions` names the version of each channel, `nulls` the channels that hold None, `run` is the caller's run id.
+    """
 
     lane: str
     checkpoint: str
@@ -98,6 +91,7 @@ class GraphCheckpoint:
     versions: Mapping[str, Version]
     body: Blob
     metadata: Blob
+    nulls: tuple[str, ...] = ()
     run: str | None = None
 
 
@@ -121,27 +115,3 @@ class StoredCheckpoint:
     contents: Mapping[str, Content] = field(default_factory=dict)
     writes: Sequence[GraphWrite] = ()
     items: Mapping[bytes, Blob] = field(default_factory=dict)
-
-
-def pack(blob: Blob) -> Blob:
-    """A blob as its two columns, compressed where that is worth it."""
-    kind, data = blob
-    if len(data) >= _WORTH_PACKING_BYTES and len(packed := zlib.compress(data, 6)) < len(data):
-        return _PACKED + kind, packed
-    return blob
-
-
-def unpack(kind: str, data: bytes) -> Blob:
-    """The opposite of `pack`."""
-    return (kind.removeprefix(_PACKED), zlib.decompress(data)) if kind.startswith(_PACKED) else (kind, bytes(data))
-
-
-def pack_versions(versions: Mapping[str, Version]) -> bytes:
-    """Channel versions as a column; whole numbers and text stay apart."""
-    return zlib.compress(json.dumps(dict(versions), separators=(",", ":")).encode(), 6)
-
-
-def unpack_versions(packed: bytes) -> dict[str, Version]:
-    """Channel versions from their column."""
-    found: dict[str, Version] = json.loads(zlib.decompress(packed))
-    return found

@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 
 from joch_core.stores.base import Cursor
 from joch_core.stores.chains import Lane, complete, cut
-from joch_core.stores.graphs import unpack_versions
+from joch_core.stores.packing import digests_in, unpack_versions
 
 _COLUMNS = {
     "graph_checkpoint": "lane, checkpoint, parent, run, versions, body_kind, body, metadata_kind, metadata",
     "graph_version": "lane, channel, version, base, keep, depth, kind, data",
     "graph_item": "digest, kind, data",
-    "graph_write": "lane, checkpoint, task, position, path, channel, kind, data",
+    "graph_write": "lane, checkpoint, task, data",
 }
 
 
@@ -39,7 +39,7 @@ def drop_checkpoints(cursor: Cursor, namespace: str, thread: int, checkpoints: S
     ).fetchall()
     if left:
         used = {
-            (lane, channel, str(version)) for lane, packed in left for channel, version in unpack_versions(packed).items()
+            (lane, channel, str(version)) for lane, packed in left for channel, version in unpack_versions(packed)[0].items()
         }
         sweep(cursor, namespace, thread, used)
     else:
@@ -83,12 +83,15 @@ def sweep(cursor: Cursor, namespace: str, thread: int, used: Collection[tuple[st
             "DELETE FROM graph_version WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND version = ?", dead
         )
     referred: set[bytes] = set()
-    for table in ("graph_version", "graph_write"):
-        joined = cursor.execute(
-            f"SELECT data FROM {table} WHERE namespace = ? AND thread = ? AND kind IN ('[]', '[d]', '*')",  # noqa: S608
-            (namespace, thread),
-        ).fetchall()
-        referred.update(digest for (data,) in joined for digest in cut(bytes(data)))
+    lists = cursor.execute(
+        "SELECT data FROM graph_version WHERE namespace = ? AND thread = ? AND kind IN ('[]', '[d]', '*')",
+        (namespace, thread),
+    ).fetchall()
+    referred.update(digest for (data,) in lists for digest in cut(bytes(data)))
+    writes = cursor.execute(
+        "SELECT data FROM graph_write WHERE namespace = ? AND thread = ?", (namespace, thread)
+    ).fetchall()
+    referred.update(digest for (packed,) in writes for digest in digests_in(packed))
     items = cursor.execute(
         "SELECT digest FROM graph_item WHERE namespace = ? AND thread = ?", (namespace, thread)
     ).fetchall()

@@ -6,12 +6,11 @@ so a thread of n steps takes O(n) bytes. Every method is one transaction of its 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from joch_core.errors import ConversationConflict
+from joch_core.errors import ConversationConflict, StoreError
 from joch_core.stores.base import Cursor, Database
 from joch_core.stores.chains import (
     DIGEST_BYTES,
@@ -22,22 +21,19 @@ from joch_core.stores.chains import (
     Shape,
     StaleBase,
     Version,
-    flat,
-    read_items,
     read_versions,
-    unflat,
-    write_items,
     write_version,
 )
-from joch_core.stores.graphs import (
-    SCHEMA,
-    GraphCheckpoint,
-    GraphWrite,
-    StoredCheckpoint,
+from joch_core.stores.graphs import SCHEMA, GraphCheckpoint, GraphWrite, StoredCheckpoint
+from joch_core.stores.items import read_items, write_items
+from joch_core.stores.packing import (
     pack,
     pack_versions,
+    pack_writes,
     unpack,
     unpack_versions,
+    unpack_writes,
+    versions_text,
 )
 from joch_core.stores.retention import copy_rows, drop_checkpoints, forget_thread
 
@@ -55,6 +51,9 @@ __all__ = [
 ]
 
 
+_ATTEMPTS = 100
+
+
 def _run_key(run: str | None) -> bytes | None:
     return None if run is None else blake2b(run.encode(), digest_size=DIGEST_BYTES).digest()
 
@@ -63,14 +62,16 @@ _CHECKPOINT = "c.lane, c.checkpoint, c.parent, c.versions, c.body_kind, c.body, 
 
 
 def _snapshot(row: Sequence[Any]) -> GraphCheckpoint:
-    lane, checkpoint, parent, versions, body_kind, body, metadata_kind, metadata = row
+    lane, checkpoint, parent, packed, body_kind, body, metadata_kind, metadata = row
+    versions, nulls, text = unpack_versions(packed)
     return GraphCheckpoint(
         lane,
         bytes(checkpoint).decode(),
         None if parent is None else bytes(parent).decode(),
-        unpack_versions(versions),
-        unpack(body_kind, body),
+        versions,
+        unpack(body_kind, body, text),
         unpack(metadata_kind, metadata),
+        nulls,
     )
 
 
@@ -136,6 +137,7 @@ class Threads:
             write_items(cursor, lane, items)
             for channel, content in contents.items():
                 write_version(cursor, lane, channel, str(snapshot.versions[channel]), content)
+            about = versions_text(snapshot.versions, snapshot.nulls)
             cursor.execute(
                 "INSERT INTO graph_checkpoint (namespace, thread, lane, checkpoint, parent, run, versions, body_kind, body,"
                 " metadata_kind, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -147,8 +149,8 @@ class Threads:
                     snapshot.checkpoint.encode(),
                     None if snapshot.parent is None else snapshot.parent.encode(),
                     _run_key(snapshot.run),
-                    pack_versions(snapshot.versions),
-                    *pack(snapshot.body),
+                    pack_versions(about),
+                    *pack(snapshot.body, about),
                     *pack(snapshot.metadata),
                 ),
             )
@@ -157,38 +159,45 @@ class Threads:
         self, thread: str, lane: str, checkpoint: str, writes: Iterable[GraphWrite], items: Mapping[bytes, Blob]
     ) -> None:
         """Keep pending writes of a checkpoint, which need not be there yet."""
+        tasks: dict[str, list[GraphWrite]] = {}
+        for write in writes:
+            tasks.setdefault(write.task, []).append(write)
         with self._database.writing() as cursor:
             where = Lane(self.namespace, self._lock(cursor, thread), lane)
             write_items(cursor, where, items)
-            for write in writes:
-                again = (
-                    "(namespace, thread, lane, checkpoint, task, position) DO UPDATE SET path = excluded.path,"
-                    " channel = excluded.channel, kind = excluded.kind, data = excluded.data"
-                )
+            for task, fresh in tasks.items():
+                key = (*where.key, checkpoint.encode(), task)
+                row = cursor.execute(
+                    "SELECT data FROM graph_write"
+                    " WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ? AND task = ?",
+                    key,
+                ).fetchone()
+                merged = {write.position: write for write in unpack_writes(task, row[0])} if row is not None else {}
+                for write in fresh:
+                    if write.position < 0 or write.position not in merged:
+                        merged[write.position] = write
                 cursor.execute(
-                    "INSERT INTO graph_write (namespace, thread, lane, checkpoint, task, position, path, channel, kind, data)"  # noqa: S608
-                    f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {again if write.position < 0 else 'DO NOTHING'}",
-                    (
-                        *where.key,
-                        checkpoint.encode(),
-                        write.task,
-                        write.position,
-                        write.path,
-                        write.channel,
-                        *flat(write.content),
-                    ),
+                    "INSERT INTO graph_write (namespace, thread, lane, checkpoint, task, data) VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (namespace, thread, lane, checkpoint, task) DO UPDATE SET data = excluded.data",
+                    (*key, pack_writes(merged.values())),
                 )
 
     def _lock(self, cursor: Cursor, thread: str) -> int:
         """The id of a thread, made if need be. Holds the thread's row until the transaction ends: one writer at a time."""
-        take = "UPDATE graph_thread SET revision = revision + 1 WHERE namespace = ? AND thread = ? RETURNING id"
-        if rows := cursor.execute(take, (self.namespace, thread)).fetchall():
-            return int(rows[0][0])
-        cursor.execute(
-            "INSERT INTO graph_thread (namespace, thread, id, revision) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING",
-            (self.namespace, thread, secrets.randbits(63)),
-        )
-        return int(cursor.execute(take, (self.namespace, thread)).fetchall()[0][0])
+        for _ in range(_ATTEMPTS):
+            rows = cursor.execute(
+                "UPDATE graph_thread SET revision = revision + 1 WHERE namespace = ? AND thread = ? RETURNING id",
+                (self.namespace, thread),
+            ).fetchall()
+            if rows:
+                return int(rows[0][0])
+            cursor.execute(  # on an engine with several writers, another one may take the number: then again
+                "INSERT INTO graph_thread (namespace, thread, id, revision)"
+                " SELECT CAST(? AS TEXT), CAST(? AS TEXT), coalesce(max(id), 0) + 1, 0 FROM graph_thread WHERE namespace = ?"
+                " ON CONFLICT DO NOTHING",
+                (self.namespace, thread, self.namespace),
+            )
+        raise StoreError(f"thread {thread!r} could not be opened: too many new threads at once; try again")
 
     def _hold(self, cursor: Cursor, key: int) -> None:
         """The same for a thread that is known to be there."""
@@ -344,18 +353,18 @@ def _fill(
     wanted = {
         channel: str(version)
         for channel, version in stored.snapshot.versions.items()
-        if channels is None or channel in channels
+        if (channels is None or channel in channels) and channel not in stored.snapshot.nulls
     }
     contents = read_versions(cursor, lane, wanted)
     rows = cursor.execute(
-        "SELECT task, position, path, channel, kind, data FROM graph_write"
-        " WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ?",
+        "SELECT task, data FROM graph_write WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ?",
         (*lane.key, stored.snapshot.checkpoint.encode()),
     ).fetchall()
     writes = [
-        GraphWrite(task, position, path, channel, unflat(kind, data))
-        for task, position, path, channel, kind, data in rows
-        if channels is None or channel in channels
+        write
+        for task, packed in rows
+        for write in unpack_writes(task, packed)
+        if channels is None or write.channel in channels
     ]
     writes.sort(key=lambda write: (write.path, write.task, write.position))
     parts = [one for one in (*contents.values(), *(write.content for write in writes)) if isinstance(one, GraphItems)]

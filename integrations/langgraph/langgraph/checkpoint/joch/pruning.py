@@ -40,7 +40,7 @@ def _chain(threads: Threads, codec: Codec, newest: StoredCheckpoint) -> set[str]
     row: StoredCheckpoint | None = newest
     while row is not None:
         found = threads.get(newest.thread, lane, row.snapshot.checkpoint, channels=waiting)
-        waiting -= set(() if found is None else found.contents)
+        waiting -= set() if found is None else {*found.contents, *found.snapshot.nulls}
         if not waiting or row.snapshot.parent is None:
             break
         row = threads.get(newest.thread, lane, row.snapshot.parent, channels=())

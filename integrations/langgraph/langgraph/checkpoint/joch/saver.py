@@ -132,7 +132,7 @@ class JochSaver(BaseCheckpointSaver[str]):
 
     def _tuple(self, stored: StoredCheckpoint, *, note: bool = False) -> CheckpointTuple:
         snapshot, codec = stored.snapshot, self._codec
-        values = {}
+        values: dict[str, Any] = dict.fromkeys(snapshot.nulls)
         for channel, content in stored.contents.items():
             if note:
                 place = (stored.thread, snapshot.lane, channel)
@@ -213,6 +213,7 @@ class JochSaver(BaseCheckpointSaver[str]):
                 break
             for write in reversed(found.writes):
                 writes[write.channel].append((write.task, write.channel, codec.load_content(write.content, found.items)))
+            seeds |= dict.fromkeys(open_channels & set(found.snapshot.nulls))
             for channel, content in found.contents.items():
                 seeds[channel] = codec.load_content(content, found.items)
             parent = found.snapshot.parent
@@ -237,22 +238,20 @@ class JochSaver(BaseCheckpointSaver[str]):
         codec = self._codec
         body = {name: value for name, value in checkpoint.items() if name not in {"channel_values", "channel_versions"}}
         about = get_serializable_checkpoint_metadata(config, metadata)
+        state, versions = checkpoint["channel_values"], checkpoint["channel_versions"] | new_versions
+        run = about.get("run_id")
         snapshot = GraphCheckpoint(
             lane,
             checkpoint["id"],
             parent,
-            checkpoint["channel_versions"] | new_versions,
+            versions,
             codec.dump(body),
             codec.dump(about),
-            about.get("run_id"),
+            nulls=tuple(channel for channel, value in state.items() if value is None and channel in versions),
+            run=None if run is None else str(run),
         )
-        heads = self._shelf.heads
-        fenced = self.fence and heads.is_newest(thread, lane, parent)
-        values = {
-            channel: checkpoint["channel_values"][channel]
-            for channel in new_versions
-            if channel in checkpoint["channel_values"]
-        }
+        fenced = self.fence and self._shelf.heads.is_newest(thread, lane, parent)
+        values = {channel: state[channel] for channel in new_versions if state.get(channel) is not None}
         key = codec.key(thread, self._threads())
         change = codec.change(thread, lane, values, new_versions, key)
         if not self._threads().put(thread, snapshot, change.contents, change.items, fenced=fenced):
@@ -262,7 +261,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         for place, track in change.tracks.items():
             self._shelf.memory.note(place, track, written=True)
         self._shelf.memory.untouch(thread, lane, change.touched)
-        heads.wrote(thread, lane, checkpoint["id"], after=parent)
+        self._shelf.heads.wrote(thread, lane, checkpoint["id"], after=parent)
         return _config(thread, lane, checkpoint["id"])
 
     def put_writes(
@@ -283,7 +282,7 @@ class JochSaver(BaseCheckpointSaver[str]):
     def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # noqa: ARG002
         """A version above `current`, whoever made that one. The random part keeps the versions of sibling forks apart."""
         number = 0 if current is None else int(str(current).partition(".")[0])
-        return f"{number + 1:032}.{random.random():016}"
+        return f"{number + 1:032}.{random.getrandbits(32):08x}"
 
     # -------------------------------------------------------------------------------------------------- whole threads
     def delete_thread(self, thread_id: str) -> None:
