@@ -50,7 +50,7 @@ def render(request: ModelRequest, target: Target, *, stream: bool) -> Json:
         system += [message for message in messages if message.role == "system"]
         messages = tuple(message for message in messages if message.role != "system")
     body: Json = {"model": target.model, "max_tokens": _max_tokens(request, target, stream=stream)}
-    if prompt := _collapse([block for message in system for block in _blocks(message.parts, {})]):
+    if prompt := _collapse(_blocks(tuple(part for message in system for part in message.parts), {})):
         body["system"] = prompt
     body["messages"] = _turns(messages)
     if request.temperature is not None:
@@ -94,7 +94,9 @@ def _container(messages: tuple[Message, ...], target: Target) -> str | None:
 
 # ------------------------------------------------------------------------------------------------------ options
 def _options(body: Json, request: ModelRequest, target: Target) -> None:
-    native = request.native.data if request.native is not None and request.native.api == API else {}
+    native = dict(_own(request.native))
+    if request.native is not None and request.native.origin != target.origin:
+        native.pop("container", None)  # it lives at one account only
     config: Json = {}
     raw_config, raw_thinking = native.get("output_config") or {}, native.get("thinking")
     if (raw_config or raw_thinking) and level_of(raw_thinking, raw_config.get("effort")) == request.reasoning:
@@ -194,13 +196,35 @@ def _native_id(call: ToolCall) -> str:
 
 def _collapse(blocks: list[Json]) -> str | list[Json]:
     """One plain text is a string."""
-    if len(blocks) == 1 and len(blocks[0]) == 2 and blocks[0].get("type") == "text":  # noqa: PLR2004  type and text
+    if len(blocks) == 1 and _plain(blocks[0]):
         return str(blocks[0]["text"])
     return blocks
 
 
 def _blocks(parts: tuple[Part, ...], ids: dict[str, str]) -> list[Json]:
-    return [block for part in parts if (block := _block(part, ids)) is not None]
+    """The blocks of some parts. A blank text block is refused: blanks between two plain texts join them, others go."""
+    out: list[Json] = []
+    joining = False
+    for part in parts:
+        block = _block(part, ids)
+        if block is None:
+            continue
+        if _plain(block):
+            text = block["text"]
+            blank = not text.strip()
+            if out and _plain(out[-1]) and (joining or blank):
+                out[-1]["text"] += text
+                joining = blank
+                continue
+            if blank:
+                continue
+        joining = False
+        out.append(block)
+    return out
+
+
+def _plain(block: Json) -> bool:
+    return len(block) == 2 and block.get("type") == "text"  # noqa: PLR2004  type and text
 
 
 def _own(native: Native | None) -> Json:

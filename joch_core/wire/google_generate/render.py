@@ -36,7 +36,9 @@ def render(request: ModelRequest, target: Target, *, stream: bool) -> Json:  # n
     system = [_part(part) for message in request.messages if message.role == "system" for part in message.parts]
     if instruction := [part for part in system if part is not None]:
         body["systemInstruction"] = {"parts": instruction}
-    native = request.native.data if request.native is not None and request.native.api == API else {}
+    native = dict(_own(request.native))
+    if request.native is not None and request.native.origin != target.origin:
+        native.pop("cachedContent", None)  # it lives at one project only
     spell_tools(body, request, target, native)
     if config := spell_config(request, target, native):
         body["generationConfig"] = config

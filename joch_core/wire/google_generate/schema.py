@@ -1,4 +1,4 @@
-"""Gemini's own schema form (OpenAPI 3.0, types in capitals) ⇄ JSON Schema. Nothing is judged or dropped here.
+"""Gemini's own schema form (OpenAPI 3.0, types in capitals) ⇄ JSON Schema. What is lost on the way is the projection's to say.
 
 Source: https://ai.google.dev/api/caching#Schema
 """
@@ -47,30 +47,44 @@ def _inner(name: str, value: Any, depth: int) -> Any:
     return value
 
 
+#: What the own form knows; any other name is refused (`Unknown name "additionalProperties"`).
+_KNOWN = {
+    "type", "format", "title", "description", "nullable", "enum", "items", "minItems", "maxItems", "properties", "required",
+    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering", "default",
+    "minimum", "maximum",
+}  # fmt: skip
+
+
 def to_openapi(schema: Any, depth: int = 64) -> Any:
-    """A schema that the projection has reduced, with a type or null spelled as `nullable`."""
+    """A JSON Schema in the own form: a type or null is `nullable`, a constant is an enum of one, enums are strings."""
     if not isinstance(schema, dict) or not depth:
         return schema
-    out: Json = {
-        name: _reduced_inner(name, value, depth)
-        for name, value in schema.items()
-        if not (name == "type" and isinstance(value, list))
-    }
-    kinds = schema.get("type")
+    schema = dict(schema)
+    if "const" in schema:
+        schema.setdefault("enum", [schema["const"]])
+    for union in ("oneOf", "allOf"):
+        if union in schema:
+            schema.setdefault("anyOf", schema[union])
+    out: Json = {name: _own_form(name, value, depth) for name, value in schema.items() if name in _KNOWN}
+    kinds = out.get("type")
     if isinstance(kinds, list):
+        del out["type"]
+        named = [kind for kind in kinds if kind != "null"]
         if "null" in kinds:
             out["nullable"] = True
-        named = [kind for kind in kinds if kind != "null"]
         if len(named) == 1:
             out["type"] = named[0]
         elif named:
             out["anyOf"] = [{"type": kind} for kind in named]
+    if isinstance(out.get("enum"), list):
+        out["enum"] = [item if isinstance(item, str) else str(item) for item in out["enum"] if item is not None]
+        out["type"] = "string"
     return out
 
 
-def _reduced_inner(name: str, value: Any, depth: int) -> Any:
-    if name in _NAMED and isinstance(value, dict):
+def _own_form(name: str, value: Any, depth: int) -> Any:
+    if name == "properties" and isinstance(value, dict):
         return {key: to_openapi(item, depth - 1) for key, item in value.items()}
-    if name in _LISTED and isinstance(value, list):
+    if name == "anyOf" and isinstance(value, list):
         return [to_openapi(item, depth - 1) for item in value]
-    return to_openapi(value, depth - 1) if name in _SINGLE else value
+    return to_openapi(value, depth - 1) if name == "items" else value

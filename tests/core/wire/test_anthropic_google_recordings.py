@@ -117,7 +117,8 @@ NULLS_AND_DEFAULTS = {"is_error": False, "description": "", "stream": False, "to
 def normal(value, key=""):
     """A body without the differences that mean nothing. Each rule has its reason."""
     if isinstance(value, list):
-        items = [normal(item, key) for item in value]
+        # A blank text says nothing, and newer models refuse it.
+        items = [normal(item, key) for item in value if not (isinstance(item, dict) and item.get("text", "x").strip() == "")]
         if key in ("content", "system") and len(items) == 1 and isinstance(items[0], dict):
             only = items[0]
             if only.get("type") == "text" and only.keys() == {"type", "text"}:

@@ -60,6 +60,8 @@ def test_a_later_system_message_joins_the_prompt_where_the_model_takes_none_in_t
     old = Target("a:b", "a", API, "m", "o", dialect=Dialect(system_anywhere=False))
 
     assert body_of(*messages)["messages"][1] == {"role": "system", "content": "B"}
+    joined = Message.system([Text("A"), Text("\n\n"), Text("B"), Text(" ")])
+    assert body_of(joined, Message.user("Hi"))["system"] == "A\n\nB "
     assert body_of(*messages, target=old)["system"] == [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}]
 
 
@@ -264,6 +266,14 @@ def test_extra_fields_are_merged_last_and_leave_their_neighbours_alone():
     assert (body["top_k"], body["temperature"]) == (5, 0.1)
     assert body["output_config"].keys() == {"format", "task_budget"}
     assert "x" not in body
+
+
+def test_a_container_of_another_account_is_not_named():
+    native = Native(API, "elsewhere", {"container": "container_1", "top_k": 3})
+    request = ModelRequest((Message.user("x"),), native=native)
+
+    assert "container" not in wire.render(request, HERE, stream=False)
+    assert wire.render(request, HERE, stream=False)["top_k"] == 3
 
 
 def test_only_the_user_id_of_the_metadata_is_sent():
@@ -619,7 +629,7 @@ JUNK = st.recursive(
     | st.dictionaries(st.sampled_from(["type", "text", "id", "content", "source", "input", "name"]), inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
-FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def places(value, place=()):

@@ -175,6 +175,22 @@ def test_tools_with_full_and_with_reduced_schemas():
     }
 
 
+def test_a_reduced_schema_holds_only_what_the_own_form_knows():
+    schema = {
+        "$schema": "x", "type": "object", "additionalProperties": False,
+        "properties": {"kind": {"const": 1}, "either": {"oneOf": [{"type": "string"}, {"type": ["integer", "null"]}]}},
+    }  # fmt: skip
+    body = body_of(Message.user("x"), tools=(ToolSpec("t", parameters=schema),), target=place(full_json_schema=False))
+
+    assert body["tools"][0]["functionDeclarations"][0]["parameters"] == {
+        "type": "object",
+        "properties": {
+            "kind": {"enum": ["1"], "type": "string"},
+            "either": {"anyOf": [{"type": "string"}, {"type": "integer", "nullable": True}]},
+        },
+    }
+
+
 @pytest.mark.parametrize(
     ("choice", "calling"),
     [
@@ -546,7 +562,7 @@ JUNK = st.recursive(
     ),
     max_leaves=5,
 )  # fmt: skip
-FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def places(value, place=()):
