@@ -30,6 +30,12 @@ _COMMON_VERSIONS = (
     b'","branch:to:tools":"00000000000000000000000000000001.","branch:to:agent":"00000000000000000000000000000001.'
     b'{"versions":{"__start__":"00000000000000000000000000000001.","messages":"00000000000000000000000000000001.'
 )
+_COMMON_WRITES = (
+    b'"__interrupt__","__resume__","__error__","__pregel_tasks","__no_writes__",[1,"~__pregel_push, ","bytes","*",16'
+    b'[[0,"~__pregel_pull, __start__","__start__","msgpack",[1,"~__pregel_pull, tools","branch:to:agent","null",0]]'
+    b'[[0,"~__pregel_pull, agent","messages","[]",16],[1,"~__pregel_pull, agent","branch:to:tools","null",0]]'
+)
+_LENGTH_BYTES = 4
 
 
 def _compress(data: bytes, dictionary: bytes) -> bytes:
@@ -92,21 +98,23 @@ def unpack_versions(packed: bytes) -> tuple[dict[str, Version], tuple[str, ...],
 
 
 def pack_writes(writes: Iterable[GraphWrite]) -> bytes:
-    """The writes of one task as a column: a line of JSON that says how long each is, then their bytes."""
+    """The writes of one task as a column: how long the head is, the head (JSON, compressed), then the bytes of each."""
     heads, parts = [], []
     for write in writes:
         kind, data = flat(write.content)
         heads.append([write.position, write.path, write.channel, kind, len(data)])
         parts.append(data)
-    return json.dumps(heads, separators=(",", ":")).encode() + b"\n" + b"".join(parts)
+    head = _compress(json.dumps(heads, separators=(",", ":")).encode(), _COMMON_WRITES)
+    return len(head).to_bytes(_LENGTH_BYTES, "big") + head + b"".join(parts)
 
 
 def unpack_writes(task: str, packed: bytes) -> list[GraphWrite]:
     """The opposite of `pack_writes`."""
-    head, _, rest = bytes(packed).partition(b"\n")
-    writes, at = [], 0
-    for position, path, channel, kind, length in json.loads(head):
-        writes.append(GraphWrite(task, position, path, channel, unflat(kind, rest[at : at + length])))
+    whole = bytes(packed)
+    at = _LENGTH_BYTES + int.from_bytes(whole[:_LENGTH_BYTES], "big")
+    writes = []
+    for position, path, channel, kind, length in json.loads(_decompress(whole[_LENGTH_BYTES:at], _COMMON_WRITES)):
+        writes.append(GraphWrite(task, position, path, channel, unflat(kind, whole[at : at + length])))
         at += length
     return writes
 
