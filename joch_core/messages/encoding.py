@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -28,7 +27,7 @@ def decode_base64(text: str) -> bytes:
     plain = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(f"not base64: {error}") from None
 
 
