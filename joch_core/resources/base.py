@@ -81,7 +81,7 @@ class Spec(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         protected_namespaces=(),
-        defer_build=True,
+        defer_build=True,  # so a default group is made by a factory: an instance in a class body would build at import
         hide_input_in_errors=True,
     )
 

@@ -56,11 +56,11 @@ class Enforcement(Spec):
 class BudgetSpec(Spec):
     """What a budget says."""
 
-    scope: Scope = Scope()
+    scope: Scope = Field(default_factory=Scope)
     """Whose spending counts; left out: everything in the namespace."""
     limits: BudgetLimits
     """Caps."""
-    enforcement: Enforcement = Enforcement()
+    enforcement: Enforcement = Field(default_factory=Enforcement)
     """What happens at the bound."""
 
 

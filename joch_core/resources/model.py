@@ -13,7 +13,7 @@ from joch_core.capabilities import CAPABILITIES, Api, Capability, Dialect, Targe
 from joch_core.messages import Json, Usage
 from joch_core.resources import backends, dialects
 from joch_core.resources.base import Flag, Positive, Ref, Resource, Seconds, Spec, fault, nearest
-from joch_core.resources.pricing import FREE, Pricing
+from joch_core.resources.pricing import Pricing, free
 
 
 class Endpoint(Spec):
@@ -131,25 +131,25 @@ class ModelSpec(Spec):
     """Who serves it: openai, azure-openai, anthropic, bedrock, vertex, google, ollama, vllm, llama-cpp, openai-compatible."""
     model: str = Field(min_length=1)
     """The provider's own id."""
-    endpoint: Endpoint = Endpoint()
+    endpoint: Endpoint = Field(default_factory=Endpoint)
     """Where it is served."""
     auth: Auth | None = None
     """Which key is used; left out: the provider's own variable."""
-    capabilities: Capabilities = Capabilities()
+    capabilities: Capabilities = Field(default_factory=Capabilities)
     """What it can do."""
-    limits: Limits = Limits()
+    limits: Limits = Field(default_factory=Limits)
     """How much it takes."""
-    pricing: Pricing = Pricing()
+    pricing: Pricing = Field(default_factory=Pricing)
     """What it costs."""
-    default_parameters: DefaultParameters = DefaultParameters()
+    default_parameters: DefaultParameters = Field(default_factory=DefaultParameters)
     """Request options that hold where the caller says nothing."""
-    routing: Routing = Routing()
+    routing: Routing = Field(default_factory=Routing)
     """What routes may ask about."""
     dialect: Json = Field(default_factory=dict)
     """The habits of the server: a name (`mistral`, `alternating`, …), or a mapping of habits with an optional `name`."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = Field(default_factory=Timeouts)
     """Seconds; they win over a route's."""
-    health: Health = Health()
+    health: Health = Field(default_factory=Health)
     """When it counts as down; wins over a route's."""
 
     @model_validator(mode="before")
@@ -205,7 +205,7 @@ class Model(Resource[ModelSpec]):
     @property
     def pricing(self) -> Pricing:
         """What it costs. A local model without a price costs nothing."""
-        return FREE if self.local and not self.spec.pricing.model_fields_set else self.spec.pricing
+        return free() if self.local and not self.spec.pricing.model_fields_set else self.spec.pricing
 
     @property
     def capabilities(self) -> frozenset[Capability]:

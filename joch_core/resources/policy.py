@@ -26,14 +26,14 @@ class LabelSelector(Spec):
 class AgentSelector(Spec):
     """Which agents."""
 
-    selector: LabelSelector = LabelSelector()
+    selector: LabelSelector = Field(default_factory=LabelSelector)
     """By labels."""
 
 
 class AppliesTo(Spec):
     """Whom a policy concerns; left out: everybody."""
 
-    agents: AgentSelector = AgentSelector()
+    agents: AgentSelector = Field(default_factory=AgentSelector)
     """Which agents."""
 
 
@@ -112,7 +112,7 @@ class PolicySpec(Spec):
 
     description: str = ""
     """For people."""
-    applies_to: AppliesTo = AppliesTo()
+    applies_to: AppliesTo = Field(default_factory=AppliesTo)
     """Whom it concerns."""
     rules: tuple[Rule, ...]
     """Asked in order; the first that denies ends the matter."""

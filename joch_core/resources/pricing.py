@@ -6,9 +6,8 @@ Micro-USD are convenient: a price per million tokens in dollars is a price per t
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
+from functools import cache
 from typing import Literal
-
-from pydantic import Field
 
 from joch_core.messages import Usage
 from joch_core.resources.base import Positive, Spec, Usd
@@ -39,7 +38,7 @@ class Pricing(Rates):
 
     currency: Literal["USD"] = "USD"
     """US dollars."""
-    tiers: tuple[Tier, ...] = Field(default=())
+    tiers: tuple[Tier, ...] = ()
     """Dearer rates of long prompts."""
 
     @property
@@ -80,7 +79,10 @@ class Pricing(Rates):
         return fresh, read or Decimal(0), written or Decimal(0), output
 
 
-FREE = Pricing(input_per_million_tokens=Decimal(0), output_per_million_tokens=Decimal(0))
+@cache
+def free() -> Pricing:
+    """What a local model costs."""
+    return Pricing(input_per_million_tokens=Decimal(0), output_per_million_tokens=Decimal(0))
 
 
 def _first(*rates: Decimal | None) -> Decimal | None:

@@ -66,7 +66,7 @@ class Strategy(Spec):
     """The backend that is preferred, `provider:name`."""
     fallback: tuple[str, ...] = ()
     """The others, best first."""
-    failover: Failover = Failover()
+    failover: Failover = Field(default_factory=Failover)
     """What makes a call go on to the next."""
     failback: Failback = "next_execution"
     """When a conversation returns to the primary after a failover."""
@@ -140,21 +140,21 @@ class RouteSpec(Spec):
 
     description: str = ""
     """For people."""
-    requirements: Requirements = Requirements()
+    requirements: Requirements = Field(default_factory=Requirements)
     """What a candidate must be able to do."""
     strategy: Strategy
     """The candidates in their order."""
-    constraints: Constraints = Constraints()
+    constraints: Constraints = Field(default_factory=Constraints)
     """Bounds that no call may cross."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = Field(default_factory=Timeouts)
     """Seconds."""
-    health: Health = Health()
+    health: Health = Field(default_factory=Health)
     """When a candidate counts as down."""
-    migration: Migration = Migration()
+    migration: Migration = Field(default_factory=Migration)
     """What a new provider receives of a conversation."""
-    observability: Observability = Observability()
+    observability: Observability = Field(default_factory=Observability)
     """What is told."""
-    cache: Cache = Cache()
+    cache: Cache = Field(default_factory=Cache)
     """The optional response cache."""
 
     @model_validator(mode="before")

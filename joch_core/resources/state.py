@@ -46,11 +46,11 @@ class ConversationSpec(Spec):
 
     agent_ref: Ref | None = None
     """Whose conversation it is."""
-    retention: Retention = Retention()
+    retention: Retention = Field(default_factory=Retention)
     """How long it is kept."""
-    summarization: Summarization = Summarization()
+    summarization: Summarization = Field(default_factory=Summarization)
     """The optional summary."""
-    portability: Portability = Portability()
+    portability: Portability = Field(default_factory=Portability)
     """The form of an export."""
 
 
@@ -108,7 +108,7 @@ class CheckpointSpec(Spec):
     """The backend that the conversation leaves."""
     to_backend: str | None = None
     """The backend that takes it over."""
-    summary: Summary = Summary()
+    summary: Summary = Field(default_factory=Summary)
     """What the next provider must know."""
     provider_state: ProviderState | None = None
     """What the old provider leaves."""
@@ -175,7 +175,7 @@ class ToolCallSpec(Spec):
     """The tool."""
     input: Mapping[str, Any] = Field(default_factory=dict)
     """Its arguments."""
-    side_effects: CallEffects = CallEffects()
+    side_effects: CallEffects = Field(default_factory=CallEffects)
     """What it does to the world."""
 
 
@@ -207,7 +207,7 @@ class ExecutionSpec(Spec):
     """The conversation that it belongs to."""
     model_route_override: Ref | None = None
     """A route for this execution alone."""
-    budgets: ExecutionBudgets | tuple[Ref, ...] = ExecutionBudgets()
+    budgets: ExecutionBudgets | tuple[Ref, ...] = Field(default_factory=ExecutionBudgets)
     """Caps, or the names of Budgets."""
 
 

@@ -54,7 +54,7 @@ class ToolSpec(Spec):
     """For the model."""
     input_schema: Json = Field(default_factory=dict)
     """The JSON Schema of its arguments."""
-    side_effects: ToolEffects = ToolEffects()
+    side_effects: ToolEffects = Field(default_factory=ToolEffects)
     """What it does to the world."""
 
 
