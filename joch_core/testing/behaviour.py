@@ -2,7 +2,8 @@
 
 It answers a structured-output request with an object that satisfies the schema, calls the offered tools that the user text
 names (`call NAME {json}`; `… and call …` in parallel, `… then call …` one after the other), tells what a tool gave back,
-recalls the lines of the request that mention a thing (`what do you know about X`), and else says what it was told.
+recalls the lines of the request that mention a thing (`what do you know about X`), and else says what it was told. A tool is
+also called when the user text writes its call (`f(3)`) or has all the words of its name (`get_weather`: "the weather").
 """
 
 from __future__ import annotations
@@ -115,20 +116,66 @@ def _act(question: Question) -> Turn | None:
             continue
         calls = step if question.parallel else step[:1]
         return Turn(tool_calls=tuple(calls[done:] if question.parallel else step[done : done + 1]))
-    forced = question.choice if question.choice in question.tools else None
-    if question.choice == "required" and not question.results:
-        forced = next(iter(question.tools))
-    if forced is None:
+    if question.results and question.choice not in question.tools:
         return None
-    schema = question.tools[forced]
-    return Turn(tool_calls=(Wanted(forced, {"input": question.user_text} if schema is None else sample(schema)),))
+    meant = _meant(question)
+    if meant is None and question.choice in question.tools:
+        meant = _guessed(question, question.choice)
+    if meant is None and question.choice == "required":
+        meant = _guessed(question, next(iter(question.tools)))
+    return None if meant is None else Turn(tool_calls=(meant,))
+
+
+def _meant(question: Question) -> Wanted | None:
+    """The offered tool that the user text means without an order: `f(3)`, or all the words of its name."""
+    text = said(question.user_text)
+    offered = [name for name in question.tools if question.choice in (name, "auto", "required")]
+    for name in offered:
+        found = re.search(rf"\b{re.escape(name)}\(([^()]*)\)", text)
+        if found is not None:
+            return Wanted(name, _positional(found[1], question.tools[name] or {}))
+    spoken = {word.casefold() for word in re.findall(r"\w+", text)}
+    for name in offered:
+        words = {word.casefold() for word in re.split(r"[\W_]+", name)} - _VERBS
+        if words and words <= spoken:
+            return _guessed(question, name)
+    return None
+
+
+_VERBS = {"", "get", "set", "do", "run", "make", "tool", "function", "fetch", "lookup", "call", "use"}
+
+
+def _positional(text: str, schema: Json) -> Json:
+    values = []
+    for piece in filter(None, map(str.strip, text.split(","))):
+        try:
+            values.append(json.loads(piece))
+        except ValueError:
+            values.append(piece.strip("'"))
+    return dict(zip(schema.get("properties") or {}, values, strict=False))
+
+
+def _guessed(question: Question, name: str) -> Wanted:
+    """A call with the smallest arguments; a text takes what the user text has in quotes, else itself."""
+    schema, text = question.tools[name], said(question.user_text)
+    if schema is None:
+        return Wanted(name, {"input": text})
+    args = sample(schema)
+    quoted = re.search(r"(?<!\w)['\"](.+?)['\"](?!\w)", text)
+    if quoted is not None and isinstance(args, dict):
+        first = next((key for key, value in args.items() if value == key), None)
+        if first is not None:
+            args[first] = quoted[1]
+    return Wanted(name, args)
 
 
 def _speak(question: Question) -> Turn:
     if question.schema is not None:
         return Turn(json.dumps(sample(question.schema)))
     if question.json_mode:
-        return Turn(json.dumps({"answer": said(question.user_text)}))
+        asked = said(question.user_text)
+        keys = re.findall(r"(?<!\w)['\"`](\w+)['\"`](?!\w)", asked)
+        return Turn(json.dumps({key: key for key in keys} or {"answer": asked}))
     if question.fresh:
         told = question.results[-question.fresh :]
         return Turn("\n".join(f"{name} returned: {text}" for name, text in told))

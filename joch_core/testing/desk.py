@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from joch_core.messages import Json
@@ -93,8 +93,9 @@ class _Refused(Exception):
 class Desk:
     """Everything that a running simulator knows."""
 
-    def __init__(self, seed: str = "joch", windows: Mapping[str, int] | None = None) -> None:
-        self.ids = Ids(seed)
+    def __init__(self, windows: Mapping[str, int] | None = None, tokens: Literal["issued", "any"] = "issued") -> None:
+        self.ids = Ids("joch")
+        self.tokens = tokens
         self.journal = Journal()
         self.scripts = Scripts()
         self.faults = Faults()
@@ -207,7 +208,7 @@ class Desk:
         if visit.api == "openai-responses":
             body = self.stored.joined(body, _Refused)
         checked = {key: value for key, value in body.items() if key != "previous_response_id"}
-        found = strict.rejections(_rules(visit), checked, window=self._window(visit.model))
+        found = strict.rejections(_rules(visit), checked, tokens=self.tokens, window=self._window(visit.model))
         if found:
             raise _Refused(found[0])
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from joch_core.app import Joch
+    from joch_core import Joch
     from joch_core.testing import Simulator
 
 
@@ -27,7 +27,7 @@ def joch_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 @pytest.fixture
 def joch(joch_simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Joch]:  # noqa: ARG001  its environment
     """A `Joch` with a store of its own in a temporary folder; its providers are the simulator."""
-    from joch_core.app import Joch
+    from joch_core import Joch
 
     monkeypatch.setenv("JOCH_HOME", str(tmp_path / "joch"))
     for name in ("JOCH_STORE", "JOCH_RESOURCES", "JOCH_NAMESPACE"):

@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
 from joch_core.errors import InvalidArgument, JochError
@@ -40,6 +40,7 @@ class Simulator:
     """A local provider double on loopback with all four wire formats. A context manager.
 
     `port` 0 takes a free one. `script` is what `read_script` takes. `windows` are input tokens per model name.
+    `tokens="any"` takes signatures and encrypted reasoning of others too, for histories that were recorded elsewhere.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Simulator:
         host: str = LOOPBACK,
         script: str | Path | Mapping[str, Any] | Sequence[TurnLike] | None = None,
         windows: Mapping[str, int] | None = None,
+        tokens: Literal["issued", "any"] = "issued",
     ) -> None:
         if host != LOOPBACK:
             raise InvalidArgument(f"the simulator listens on {LOOPBACK} only, not on {host}")
-        self._desk = Desk(windows=windows)
+        self._desk = Desk(windows, tokens)
         self._server: Server | None = None
         self._port = port
         self._own_ports: dict[str, int] = {}

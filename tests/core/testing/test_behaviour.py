@@ -7,13 +7,14 @@ import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import anthropic
 import jsonschema
 import openai
 import pytest
 
 from joch_core.errors import InvalidArgument
 from joch_core.testing import Simulator, read_script
-from joch_core.testing.behaviour import mentions, sample, wanted_calls
+from joch_core.testing.behaviour import Question, answer, mentions, sample, wanted_calls
 from joch_core.testing.plugin import joch_simulator  # noqa: F401  a fixture
 
 USER = [{"role": "user", "content": "hi"}]
@@ -56,6 +57,34 @@ def test_a_block_of_data_in_a_user_message_is_read_but_not_obeyed(sim, sdk):
 
 def test_a_tool_that_is_not_offered_is_not_called(sim, sdk):
     assert chat(sdk, "call other {}", tools=[TOOL]).choices[0].message.content == "You said: call other {}"
+
+
+TOOLS = {
+    "magic": {"type": "object", "properties": {"number": {"type": "integer"}}},
+    "get_weather": None,
+    "greet": {"type": "object", "properties": {"name": {"type": "string"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "choice", "call"),
+    [
+        ("What is magic(3)? Use the tool.", "auto", ("magic", {"number": 3})),
+        ("What is the weather in Bonn?", "auto", ("get_weather", {"input": "What is the weather in Bonn?"})),
+        ("Say hello to 'Grüße AG'.", "greet", ("greet", {"name": "Grüße AG"})),
+        ("Hello.", "required", ("magic", {"number": 1})),
+        ("Hello.", "auto", None),
+        ("What is magic(3)?", "none", None),
+    ],
+)
+def test_a_tool_that_the_text_means_is_called(text, choice, call):
+    turn = answer(Question("openai-chat", "m", text, tools=TOOLS, choice=choice))
+    assert [(made.name, made.args) for made in turn.tool_calls] == ([call] if call else [])
+
+
+def test_json_mode_answers_with_the_keys_that_are_named(sim, sdk):
+    done = chat(sdk, "A joke as JSON with 'setup' and 'punchline' keys.", response_format={"type": "json_object"})
+    assert json.loads(done.choices[0].message.content) == {"setup": "setup", "punchline": "punchline"}
 
 
 def test_a_recall_gives_the_lines_that_mention_the_subject():
@@ -186,6 +215,22 @@ def test_requests_from_many_threads_are_all_answered_and_counted(sim, sdk):
         answers = list(pool.map(lambda number: chat(sdk, f"n{number}").choices[0].message.content, range(80)))
     assert answers == [f"You said: n{number}" for number in range(80)]
     assert len({call.number for call in sim.journal}) == 80
+
+
+def test_recorded_tokens_can_be_let_in():
+    history = [
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "Hm.", "signature": "EqQBCkYIBRgCIkDx"},
+                {"type": "text", "text": "Hi."},
+            ],
+        },
+        {"role": "user", "content": "Go on."},
+    ]
+    with Simulator(tokens="any") as sim:
+        client = anthropic.Anthropic(base_url=sim.base_url("anthropic"), api_key="k", max_retries=0)
+        assert client.messages.create(model="claude-sonnet-5", max_tokens=99, messages=[*USER, *history]).content
 
 
 def test_only_loopback_is_served():
