@@ -446,7 +446,7 @@ def test_feeding_an_event_is_cheap():
     begun = time.perf_counter()
     for _ in range(5_000):
         reader.feed(None, event)
-    assert (time.perf_counter() - begun) / 5_000 < 100e-6  # seconds; measured: 9 µs
+    assert (time.perf_counter() - begun) / 5_000 < 1e-3  # seconds, with room for a busy machine; measured: 9 µs
 
 
 # -------------------------------------------------------------------------------------------------- read_request
