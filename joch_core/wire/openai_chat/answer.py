@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from joch_core.capabilities import Target
@@ -139,6 +140,8 @@ def read_message(message: Json, origin: str) -> tuple[list[Part], str | None]:
     if isinstance(content, str):
         if content:
             parts.append(_text(content, annotations, origin))
+    elif isinstance(content, dict):
+        parts.append(Text(json.dumps(content, ensure_ascii=False)))  # Cloudflare: the structured answer, parsed already
     elif content is not None:
         for raw in content:
             block = {"type": "text", "text": raw} if isinstance(raw, str) else raw

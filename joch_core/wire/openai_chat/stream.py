@@ -32,7 +32,7 @@ class StreamReader:
     """Folds the chunks of one stream. The finish reason of choice 0 is the terminal marker; `[DONE]` alone is none."""
 
     __slots__ = (
-        "_audio", "_blocks", "_body", "_calls", "_details", "_done", "_extra", "_finish", "_lists", "_raw", "_refusal",
+        "_audio", "_blocks", "_body", "_calls", "_details", "_ended", "_extra", "_finish", "_lists", "_raw", "_refusal",
         "_seed", "_target", "_texts", "_thinking", "_thoughts", "_thoughts_name",
     )  # fmt: skip
 
@@ -53,15 +53,14 @@ class StreamReader:
         self._raw: list[Json] = []
         self._calls: list[ToolCall] = []
         self._finish: Finish | None = None
-        self._done = False
+        self._ended = 0
 
     def feed(self, event: str | None, data: str) -> list[Delta]:
         """Take one server-sent event and give what became ready."""
         if data == "[DONE]":
-            self._done = True
-            if self._finish is None and self._target.dialect.finish_reason_optional:
-                return self._end("stop")
-            return []
+            if self._finish is None and not self._target.dialect.finish_reason_optional:
+                return []
+            return self._end(self._finish or "stop")
         if not data:
             return []
         try:
@@ -82,7 +81,7 @@ class StreamReader:
                 self._extra.update(
                     {name: choice[name] for name in choice.keys() - {"index", "delta", "logprobs"} if choice[name]}
                 )
-                if reason is not None and self._finish is None:
+                if reason is not None:
                     out += self._end(reason)
             if choice.get("logprobs"):
                 self._logprobs(choice["logprobs"])
@@ -193,15 +192,17 @@ class StreamReader:
         return read_call(raw, call_id(self._seed, number), self._target.origin)
 
     def _end(self, reason: Finish) -> list[Delta]:
-        cut = None
-        for number, call in enumerate(self._raw):
+        """Hand over the calls that this finish reason completes. Together sends one finish reason per call."""
+        cut, first = None, len(self._calls)
+        for number in range(self._ended, len(self._raw)):
             try:
-                self._calls.append(self._whole_call(call, number))
+                self._calls.append(self._whole_call(self._raw[number], number))
             except ValueError as error:
                 cut = str(error)
+        self._ended = len(self._raw)
         check_cut(cut, reason, self._target)
         self._finish = reason
-        return [Delta("tool_call", tool_call=call) for call in self._calls]
+        return [Delta("tool_call", tool_call=call) for call in self._calls[first:]]
 
     def _aside(self, event: str | None, chunk: Json) -> list[Delta]:
         """A chunk without a choice: usage, prompt filter results, or an error."""
@@ -227,7 +228,7 @@ class StreamReader:
 
     def reply(self) -> Reply:
         """The whole answer."""
-        if self._finish is None:
+        if self._finish is None or self._ended < len(self._raw):
             raise ProviderError(
                 "stream_incomplete", "the stream ended without a finish reason", backend=self._target.backend
             )

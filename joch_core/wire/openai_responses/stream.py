@@ -11,7 +11,6 @@ from joch_core.messages import Delta, Json, Native, Part, Reasoning, Reply, Text
 from joch_core.wire.openai_responses.answer import (
     UNREADABLE,
     client_or_server,
-    finish_of,
     numbered,
     read_body,
     told,
@@ -30,7 +29,7 @@ def reader(target: Target, seed: str) -> StreamReader:
 class StreamReader:
     """Folds the events of one stream. `response.completed`, `.incomplete` and `.failed` are the terminal markers."""
 
-    __slots__ = ("_body", "_calls", "_done", "_identity", "_items", "_open", "_reply", "_target")
+    __slots__ = ("_body", "_calls", "_identity", "_items", "_open", "_reply", "_target")
 
     def __init__(self, target: Target, seed: str) -> None:
         self._target = target
@@ -40,11 +39,10 @@ class StreamReader:
         self._open: dict[int, tuple[str, list[str]]] = {}
         self._calls: set[str] = set()
         self._reply: Reply | None = None
-        self._done = False
 
     def feed(self, event: str | None, data: str) -> list[Delta]:
         """Take one server-sent event and give what became ready."""
-        if not data or data == "[DONE]" or self._done:
+        if not data or data == "[DONE]" or self._reply is not None:
             return []
         try:
             body = json.loads(data)
@@ -105,7 +103,6 @@ class StreamReader:
         body = {**response, "output": response.get("output") or items}
         body.setdefault("status", kind.removeprefix("response."))
         self._reply = read_body(body, self._target, self._identity)
-        self._done = True
         return self._hand_over(list(self._reply.parts))
 
     def reply(self) -> Reply:
@@ -132,5 +129,4 @@ class StreamReader:
                 text = "".join(pieces)
                 refused = Native(API, self._target.origin, {"refusal": True}) if kind == "refusal" else None
                 parts.append(Reasoning(text) if kind == "reasoning" else Text(text, native=refused))
-        finish = finish_of(self._body) if self._done else "other"
-        return told(self._body, parts, finish, self._target)
+        return told(self._body, parts, "other", self._target)
