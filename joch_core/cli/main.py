@@ -76,6 +76,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """One command line; the exit code."""
+    # Looking for plugins of pydantic costs more than most commands, and none has a business here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     session = Session(debug="--debug" in arguments)
     try:
         session, rest = take_options(list(arguments))

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Literal
 
 from joch_core.capabilities import Api
@@ -59,7 +58,9 @@ PROVIDERS: Mapping[str, Provider] = {
 
 @cache
 def _strangers() -> frozenset[str]:
-    """Providers that other packages bring. Asked only when a name is not in the table."""
+    """Providers that other packages bring. Asked only when a name is not in the table, for the question is slow."""
+    from importlib.metadata import entry_points
+
     return frozenset(point.name for point in entry_points(group="joch.providers"))
 
 
