@@ -6,12 +6,13 @@ Every statement names the namespace. `commit` is one transaction.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from joch_core.errors import ConversationConflict
+from joch_core.errors import ConversationConflict, InvalidArgument
 from joch_core.messages import Json
 from joch_core.resources.commits import Claim, Commit, Committed, Head, Hold, Record, Settle
 from joch_core.resources.events import GENESIS, Draft, Event, canonical_json, instant, link, parse_instant, payload_hash
@@ -48,7 +49,9 @@ class SqlStore:
                     _settle(cursor, namespace, settle)
                 for record in commit.records:
                     _put(cursor, namespace, record)
-                events = _append(cursor, namespace, commit, execution, at) if commit.drafts else ()
+                events = (
+                    _append(cursor, namespace, commit, execution, at) if commit.drafts or commit.turn is not None else ()
+                )
         except _Refused as refused:
             return Committed(refused=refused.what)
         return Committed(events, execution)
@@ -90,7 +93,7 @@ class SqlStore:
         """The sequence of the first event whose hash does not fit; None if the chain is whole."""
         previous, expected = GENESIS, 1
         for event in self.events(namespace, Query(log=log)):
-            text = canonical_json(event.payload)
+            text = _text(event.payload)
             digest = event.payload.get("tombstone") if set(event.payload) == {"tombstone"} else payload_hash(text)
             draft = Draft(
                 event.type, {}, event.execution, event.trace_id, event.span_id, event.agent, event.framework, event.model
@@ -147,12 +150,15 @@ class SqlStore:
         return [_as_claim(row) for row in rows]
 
     def spent(self, namespace: str, account: str) -> tuple[int, int]:
-        """(spent, held) of an account in micro-USD. A hold that was never settled stays held: it may have been billed."""
+        """(spent, held) of an account in micro-USD; expired holds count as spent: their calls may have been billed."""
         with self.database.reading() as cursor:
             row = cursor.execute(
-                "SELECT spent, held FROM joch_account WHERE namespace = ? AND account = ?", (namespace, account)
+                "SELECT a.spent, a.held, (SELECT COALESCE(SUM(h.amount), 0) FROM joch_hold AS h WHERE h.namespace = a.namespace"
+                " AND h.account = a.account AND h.lease_until > 0 AND h.lease_until < ?)"
+                " FROM joch_account AS a WHERE a.namespace = ? AND a.account = ?",
+                (time.time(), namespace, account),
             ).fetchone()
-        return (0, 0) if row is None else (row[0], row[1])
+        return (0, 0) if row is None else (row[0] + int(row[2]), row[1] - int(row[2]))
 
     def check(self) -> Sequence[str]:
         """What is wrong with the database and with the hash chain of any log."""
@@ -171,6 +177,22 @@ class SqlStore:
         close = getattr(self.database, "close", None)
         if close is not None:
             close()
+
+
+def _text(value: Json) -> str:
+    """A value as it is stored and hashed: canonical JSON, in ASCII where a lone surrogate has no UTF-8.
+
+    Raises:
+        InvalidArgument: it is no JSON.
+    """
+    try:
+        text = canonical_json(value)
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"what shall be stored is no JSON: {error}") from None
+    return text
 
 
 def _open_execution(cursor: Cursor, namespace: str, day: str | None) -> str | None:
@@ -203,7 +225,7 @@ def _append(cursor: Cursor, namespace: str, commit: Commit, execution: str | Non
     rows: list[tuple[Any, ...]] = []
     for sequence, draft in enumerate(commit.drafts, head + 1):
         own = draft if execution is None or draft.execution is not None else replace(draft, execution=execution)
-        text = canonical_json(own.payload)
+        text = _text(own.payload)
         digest = payload_hash(text)
         previous = link(previous, log, sequence, own, moment, digest)
         envelope = (own.execution, own.trace_id, own.span_id, own.agent, own.framework, own.model)
@@ -216,7 +238,7 @@ def _append(cursor: Cursor, namespace: str, commit: Commit, execution: str | Non
     last = head + len(rows)
     cursor.execute(
         "UPDATE joch_log SET head = ?, hash = ?, turn = ? WHERE namespace = ? AND log = ?",
-        (last, previous, turn if commit.turn is None else last, namespace, log),
+        (last, previous, turn if commit.turn is None or not rows else last, namespace, log),
     )
     return tuple(events)
 
@@ -226,7 +248,7 @@ def _claim(cursor: Cursor, namespace: str, commit: Commit, at: datetime) -> None
         cursor.execute(
             f"INSERT INTO joch_claim (namespace, {_CLAIM}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
             "ON CONFLICT (namespace, key) DO NOTHING",
-            (namespace, claim.key, claim.state, canonical_json(claim.value), claim.conversation, claim.owner,
+            (namespace, claim.key, claim.state, _text(claim.value), claim.conversation, claim.owner,
              claim.lease_until, claim.version, instant(at)),
         )  # fmt: skip
         if cursor.rowcount < 1:
@@ -235,7 +257,7 @@ def _claim(cursor: Cursor, namespace: str, commit: Commit, at: datetime) -> None
         cursor.execute(
             "UPDATE joch_claim SET state = ?, value = ?, owner = ?, lease_until = ?, version = ? "
             "WHERE namespace = ? AND key = ? AND version = ?",
-            (claim.state, canonical_json(claim.value), claim.owner, claim.lease_until, claim.version,
+            (claim.state, _text(claim.value), claim.owner, claim.lease_until, claim.version,
              namespace, claim.key, claim.version - 1),
         )  # fmt: skip
         if cursor.rowcount < 1:
@@ -260,6 +282,7 @@ def _as_claim(row: Sequence[Any]) -> Claim:
 
 
 def _hold(cursor: Cursor, namespace: str, hold: Hold) -> None:
+    _not_negative(hold.amount)
     _ensure_account(cursor, namespace, hold.account)
     cursor.execute(
         "UPDATE joch_account SET held = held + ? WHERE namespace = ? AND account = ? AND spent + held + ? <= ?",
@@ -273,12 +296,19 @@ def _hold(cursor: Cursor, namespace: str, hold: Hold) -> None:
     )
 
 
+def _not_negative(amount: int) -> None:
+    if amount < 0:
+        raise InvalidArgument(f"an amount of money is never negative, but this one is {amount} micro-USD")
+
+
 def _settle(cursor: Cursor, namespace: str, settle: Settle) -> None:
+    _not_negative(settle.amount)
     _ensure_account(cursor, namespace, settle.account)
     held = 0
     if settle.id is not None:
         row = cursor.execute(
-            "DELETE FROM joch_hold WHERE namespace = ? AND id = ? RETURNING amount", (namespace, settle.id)
+            "DELETE FROM joch_hold WHERE namespace = ? AND id = ? AND account = ? RETURNING amount",
+            (namespace, settle.id, settle.account),
         ).fetchone()
         held = 0 if row is None else row[0]
     cursor.execute(
@@ -299,7 +329,7 @@ def _put(cursor: Cursor, namespace: str, record: Record) -> None:
     cursor.execute(
         "INSERT INTO joch_record (namespace, kind, name, body, generation) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (namespace, kind, name) DO UPDATE SET body = excluded.body, generation = excluded.generation",
-        (namespace, record.kind, record.name, canonical_json(record.body), record.generation),
+        (namespace, record.kind, record.name, _text(record.body), record.generation),
     )
 
 
