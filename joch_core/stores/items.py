@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from joch_core.stores.base import Cursor
 from joch_core.stores.chains import Blob, Lane, batches
-from joch_core.stores.packing import pack_item, unpack_item
+from joch_core.stores.packing import PACKED, pack_item, unpack_item
 
 
 def read_items(cursor: Cursor, lane: Lane, digests: Collection[bytes]) -> dict[bytes, Blob]:
@@ -18,7 +18,8 @@ def read_items(cursor: Cursor, lane: Lane, digests: Collection[bytes]) -> dict[b
             f"SELECT digest, kind, data FROM graph_item WHERE namespace = ? AND thread = ? AND digest IN ({marks})",  # noqa: S608
             (lane.namespace, lane.thread, *part),
         ).fetchall()
-        items.update((bytes(digest), unpack_item(kind, data)) for digest, kind, data in rows)
+        for digest, kind, data in rows:  # a thousand rows are read at every step of a long thread: no call for most of them
+            items[digest] = unpack_item(kind, data) if kind.startswith(PACKED) else (kind, data)
     return items
 
 

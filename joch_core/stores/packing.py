@@ -15,7 +15,7 @@ from joch_core.stores.graphs import GraphWrite
 #: A blob is compressed from this size on; ciphertext (kind `…+cipher`) never is.
 _WORTH_PACKING_BYTES = 48
 _WORTH_PACKING_ITEM_BYTES = 1024
-_PACKED = "z:"
+PACKED = "z:"
 
 #: What checkpoints have in common, the commonest at the end (RFC 1950, preset dictionary).
 _COMMON = (
@@ -53,14 +53,14 @@ def pack(blob: Blob, about: bytes = b"") -> Blob:
     if "+" in kind or len(data) < _WORTH_PACKING_BYTES:
         return blob
     packed = _compress(data, _COMMON + about)
-    return (_PACKED + kind, packed) if len(packed) < len(data) else blob
+    return (PACKED + kind, packed) if len(packed) < len(data) else blob
 
 
 def unpack(kind: str, data: bytes, about: bytes = b"") -> Blob:
     """The opposite of `pack`."""
-    if not kind.startswith(_PACKED):
+    if not kind.startswith(PACKED):
         return kind, bytes(data)
-    return kind.removeprefix(_PACKED), _decompress(bytes(data), _COMMON + about)
+    return kind.removeprefix(PACKED), _decompress(bytes(data), _COMMON + about)
 
 
 def pack_item(blob: Blob) -> Blob:
@@ -69,12 +69,12 @@ def pack_item(blob: Blob) -> Blob:
     if "+" in kind or len(data) < _WORTH_PACKING_ITEM_BYTES:
         return blob
     packed = _compress(data, b"")
-    return (_PACKED + kind, packed) if len(packed) < len(data) * 3 // 4 else blob
+    return (PACKED + kind, packed) if len(packed) < len(data) * 3 // 4 else blob
 
 
 def unpack_item(kind: str, data: bytes) -> Blob:
     """The opposite of `pack_item`."""
-    return (kind.removeprefix(_PACKED), _decompress(bytes(data), b"")) if kind.startswith(_PACKED) else (kind, bytes(data))
+    return (kind.removeprefix(PACKED), _decompress(bytes(data), b"")) if kind.startswith(PACKED) else (kind, bytes(data))
 
 
 def versions_text(versions: Mapping[str, Version], nulls: Sequence[str]) -> bytes:
