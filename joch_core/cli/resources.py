@@ -13,7 +13,7 @@ import typer
 
 from joch_core.cli.output import Report, as_yaml
 from joch_core.cli.session import current
-from joch_core.errors import InvalidArgument, NotFound
+from joch_core.errors import InvalidArgument, InvalidResource, NotFound, Problem
 from joch_core.messages import Json
 from joch_core.resources.base import Resource
 from joch_core.resources.kinds import kind_named
@@ -57,7 +57,7 @@ def validate(filename: Files) -> Report:
         warnings = [warning for resource in resources for warning in _warnings(resource, joch)]
     rows = [{"kind": one.kind, "name": one.name, "namespace": one.namespace, "valid": True} for one in resources]
     lines = [*warnings, *(f"✓ {one.kind.lower()}/{one.name}" for one in resources)]
-    return Report(rows, "\n".join(lines) or "no resource in there")
+    return Report(rows, "\n".join(lines))
 
 
 def diff(filename: Files) -> Report:
@@ -107,7 +107,10 @@ def _load(places: Sequence[str], joch: Joch) -> Sequence[Resource[Any]]:
             texts["standard input"] = sys.stdin.buffer.read().decode("utf-8", "replace")
         else:
             texts |= read_texts([Path(place)])
-    return load(texts, namespace=joch.namespace, catalog=joch.catalog)
+    resources = load(texts, namespace=joch.namespace, catalog=joch.catalog)
+    if not resources:
+        raise InvalidResource([Problem("holds no resource", file) for file in texts])
+    return resources
 
 
 def _action(resource: Resource[Any], kept: Record | None) -> str:

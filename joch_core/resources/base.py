@@ -37,7 +37,7 @@ def nearest(word: str, known: Any, *, count: int = 1) -> str:
     close = get_close_matches(word.lower(), spellings, n=count, cutoff=0.6)
     if close:
         return f"; did you mean {spellings[close[0]]!r}?"
-    return f"; known are {', '.join(spellings.values())}" if len(spellings) <= 40 else ""  # noqa: PLR2004  a readable line
+    return f"; known are {', '.join(spellings.values())}" if 0 < len(spellings) <= 40 else ""  # noqa: PLR2004  a readable line
 
 
 def fault(text: str) -> PydanticCustomError:

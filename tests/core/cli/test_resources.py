@@ -50,6 +50,13 @@ def test_a_file_that_is_not_there_is_wrong_use(joch: Joch) -> None:
     assert "nothing.yaml" in seen.err
 
 
+def test_a_file_without_a_resource_is_an_invalid_one(joch: Joch, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n---\n")
+    seen = joch("apply", "-f", "empty.yaml")
+
+    assert (seen.code, seen.err) == (1, "empty.yaml: holds no resource\n")
+
+
 def test_a_folder_and_standard_input_are_read(joch: Joch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "all"
     folder.mkdir()
