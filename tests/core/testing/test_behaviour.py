@@ -15,7 +15,6 @@ import pytest
 from joch_core.errors import InvalidArgument
 from joch_core.testing import Simulator, read_script
 from joch_core.testing.behaviour import Question, answer, mentions, sample, wanted_calls
-from joch_core.testing.plugin import joch_simulator  # noqa: F401  a fixture
 
 USER = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "a", "parameters": {"type": "object", "properties": {}}}}
@@ -264,11 +263,3 @@ def test_the_command_prints_what_to_paste_and_ends_on_an_interrupt():
     finally:
         process.kill()
     assert (process.returncode, rest, errors) == (0, "", "")
-
-
-def test_the_fixture_points_the_environment_to_a_simulator_of_its_own(joch_simulator, monkeypatch):  # noqa: F811
-    import os
-
-    client = openai.OpenAI(base_url=os.environ["JOCH_PROVIDER_OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
-    assert client.chat.completions.create(model="gpt-4o", messages=USER).choices
-    assert len(joch_simulator.calls("openai")) == 1
