@@ -75,6 +75,9 @@ class Dialect:
     custom_tools: bool = False
     #: Server tools of this wire exist at this server.
     server_tools: bool = True
+    #: Server tools may stand beside functions; a structured answer may be asked for beside functions.
+    server_tools_with_functions: bool = True
+    schema_with_tools: bool = True
     #: JSON Schema may be given in full (else a reduced form, see `projection`).
     full_json_schema: bool = True
     #: Reasoning of the same backend goes back as `reasoning_content` (DeepSeek's rule), or not at all.

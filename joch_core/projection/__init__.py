@@ -13,6 +13,7 @@ from joch_core.capabilities import Gap, Target
 from joch_core.messages import ModelRequest
 from joch_core.projection.exchanges import project_messages
 from joch_core.projection.losses import Losses
+from joch_core.projection.natives import own_fields
 from joch_core.projection.roles import project_roles
 from joch_core.projection.tokens import estimate_tokens
 from joch_core.projection.tools import project_options, project_tools
@@ -37,9 +38,11 @@ def project(request: ModelRequest, target: Target) -> Projected:
     """Make a request acceptable for a target. The request itself is not changed."""
     losses = Losses()
     tools = project_tools(request.tools, target, losses)
-    messages = project_roles(project_messages(request.messages, target, losses), target)
+    messages = project_roles(project_messages(request.messages, target, losses), target, losses)
     change = project_options(replace(request, tools=tools) if tools is not request.tools else request, target, losses)
-    native = request.native if request.native is not None and request.native.api == target.api else None
+    native, left_out = own_fields(request.native, target)
+    if left_out:
+        losses.warn("parameter.dropped", f"{', '.join(left_out)}: known to another server only, left out")
     sent = replace(request, messages=tuple(messages), tools=tools, native=native, **change)
     names = {}
     for before, after in zip((tool for tool in request.tools if tool.kind != "server"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from joch_core.capabilities import Target
 from joch_core.messages import Message, Part, Text, ToolCall, ToolResult, call_id, is_call_id
 from joch_core.projection.losses import Losses
-from joch_core.projection.parts import own_or_bare, project_parts, record, result_content
+from joch_core.projection.natives import own_message, own_or_bare
+from joch_core.projection.parts import project_parts, record, result_content
 from joch_core.projection.tools import sent_name
 
 NOT_RECORDED = "No result is recorded for this call: it may not have run. Verify before repeating it."
@@ -19,14 +23,39 @@ def project_messages(messages: Sequence[Message], target: Target, losses: Losses
     out: list[Message] = []
     taken: set[int] = set()
     used: set[str] = set()
-    for place, message in enumerate(messages):
+    turns = _whole_turns(messages)
+    for place, message in enumerate(turns):
         if message.role == "system":
-            out.append(message)
+            out += _operator(message, target)
         elif message.role == "assistant":
-            out += _exchange(messages, place, taken, used, target, losses)
+            out += _exchange(turns, place, taken, used, target, losses)
         else:
-            out += _other(message, place, taken, target, losses)
+            out += _other(message, taken, target, losses)
+    return out if target.dialect.content_parts else [_one_text(message) for message in out]
+
+
+def _whole_turns(messages: Sequence[Message]) -> Sequence[Message]:
+    """Neighbouring messages of the assistant, the first of which waits for results, are one turn: results come after it."""
+    if not any(one.role == two.role == "assistant" and one.tool_calls for one, two in pairwise(messages)):
+        return messages
+    out: list[Message] = []
+    for message in messages:
+        last = out[-1] if out else None
+        if last is not None and message.role == last.role == "assistant" and last.tool_calls:
+            out[-1] = replace(last, parts=(*last.parts, *message.parts))
+        else:
+            out.append(message)
     return out
+
+
+def _operator(message: Message, target: Target) -> list[Message]:
+    """The operator's text, word for word; a blank one is none."""
+    if not any(part.type != "text" or part.text.strip() for part in message.parts):
+        return []
+    if all(part.native is None for part in message.parts):
+        return [own_message(message, target)]
+    parts = tuple(own_or_bare(part, target) for part in message.parts)
+    return [replace(own_message(message, target), parts=parts)]
 
 
 def _exchange(
@@ -37,66 +66,80 @@ def _exchange(
     records: list[str] = []
     parts = project_parts(message.parts, target, losses, records)
     calls = [part for part in parts if isinstance(part, ToolCall)]
-    ids = {call.id: _sent_id(call, used) for call in calls}
-    parts = [_call(part, ids, target) if isinstance(part, ToolCall) else part for part in parts]
-    out: list[Message] = []
-    if parts:
-        same = len(parts) == len(message.parts) and all(a is b for a, b in zip(parts, message.parts, strict=True))
-        native = message.native if message.native is None or message.native.api == target.api else None
-        out.append(message if same and native is message.native else replace(message, parts=tuple(parts), native=native))
+    results = _results(messages, place, taken, calls) if calls else {}
     following: list[Part] = []
-    results = _results(messages, place, taken, ids)
-    for call in calls:
-        result = results.get(call.id)
+    answers: list[Message] = []
+    speaks = target.can("toolCalling")
+    sent: dict[int, ToolCall] = {}
+    for number, call in enumerate(calls):
+        result = results.get(number)
         if result is None:
             losses.warn("outcome.unknown", f"Call of {call.name} has no recorded result; the model is told so")
             result = ToolResult(call.id, (Text(NOT_RECORDED),), call.name, error=True)
-        sent, moved = result_content(replace(result, name=result.name or call.name), target, losses)
-        name = sent_name(sent.name or call.name, target.dialect.tool_name_chars)
-        out.append(Message("tool", (replace(sent, call_id=ids[call.id], name=name),), name))
+        elif result.name is None:
+            result = replace(result, name=call.name)
+        spelled, moved = result_content(result, target, losses)
         following += moved
+        if not speaks:
+            losses.warn("tool_call.flattened", "Calls of tools go over as records, since tools are not known there")
+            records.append(_flat(call, spelled))
+            continue
+        sent[number] = own = _call(call, used, target)
+        name = sent_name(spelled.name or call.name, target.dialect.tool_name_chars)
+        if spelled.call_id != own.id or spelled.name != name:
+            spelled = replace(spelled, call_id=own.id, name=name)
+        answers.append(Message("tool", (spelled,), name))
+    out: list[Message] = []
+    if calls:
+        numbers = iter(range(len(calls)))
+        spelled_parts = [sent.get(next(numbers)) if isinstance(part, ToolCall) else part for part in parts]
+        parts = [part for part in spelled_parts if part is not None]
+    if parts:
+        out.append(_with_parts(own_message(message, target), parts))
     following += [Text(text) for text in records]
-    if following:
-        out.append(Message("user", tuple(following)))
-    return out
+    return [*out, *answers, Message("user", tuple(following))] if following else [*out, *answers]
 
 
-def _sent_id(call: ToolCall, used: set[str]) -> str:
-    """Its own id where that is valid everywhere and not used before; else one that is derived from it."""
+def _with_parts(message: Message, parts: list[Part]) -> Message:
+    same = len(parts) == len(message.parts) and all(a is b for a, b in zip(parts, message.parts, strict=True))
+    return message if same else replace(message, parts=tuple(parts))
+
+
+def _call(call: ToolCall, used: set[str], target: Target) -> ToolCall:
+    """The call under an id that is valid everywhere and stands once; a provider's own id goes back to that provider."""
     own = call.id if is_call_id(call.id) else call_id(call.id)
+    repeated = own in used
     number = 1
     while own in used:
         own = call_id(call.id, number)
         number += 1
     used.add(own)
-    return own
-
-
-def _call(call: ToolCall, ids: dict[str, str], target: Target) -> ToolCall:
     name = sent_name(call.name, target.dialect.tool_name_chars)
     custom = call.custom and target.dialect.custom_tools
-    bare = own_or_bare(call, target)
-    if bare is call and ids[call.id] == call.id and name == call.name and custom == call.custom:
+    native = None if repeated else own_or_bare(call, target).native
+    if native is call.native and own == call.id and name == call.name and custom == call.custom:
         return call
-    return replace(call, id=ids[call.id], name=name, custom=custom, native=bare.native)
+    return replace(call, id=own, name=name, custom=custom, native=native)
 
 
-def _results(messages: Sequence[Message], place: int, taken: set[int], ids: dict[str, str]) -> dict[str, ToolResult]:
-    """The first result of each call, from the messages up to the next turn of the assistant."""
-    found: dict[str, ToolResult] = {}
+def _results(messages: Sequence[Message], place: int, taken: set[int], calls: Sequence[ToolCall]) -> dict[int, ToolResult]:
+    """The result of each call by its number: where an id stands twice, the order pairs them."""
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for number, call in enumerate(calls):
+        waiting[call.id].append(number)
+    found: dict[int, ToolResult] = {}
     for later in messages[place + 1 :]:
-        if later.role == "assistant":
+        if later.role == "assistant" or len(found) == len(calls):
             break
         for part in later.parts:
-            if isinstance(part, ToolResult) and part.call_id in ids and part.call_id not in found:
-                found[part.call_id] = part
+            if isinstance(part, ToolResult) and waiting.get(part.call_id):
+                found[waiting[part.call_id].pop(0)] = part
                 taken.add(id(part))
     return found
 
 
-def _other(message: Message, place: int, taken: set[int], target: Target, losses: Losses) -> list[Message]:
+def _other(message: Message, taken: set[int], target: Target, losses: Losses) -> list[Message]:
     """A user's turn, or results. A result without its call is quoted as data in the user's turn."""
-    del place
     records: list[str] = []
     rest: list[Part] = []
     moved: list[Part] = []
@@ -108,13 +151,35 @@ def _other(message: Message, place: int, taken: set[int], target: Target, losses
             sent, pictures = result_content(part, target, losses)
             records.append(record(part.name or "unknown", sent.text))
             moved += pictures
-    parts: list[Part] = [*map(Text, records), *moved, *project_parts(rest, target, losses, records)]
+    said = project_parts(rest, target, losses, records)
+    parts: list[Part] = [*map(Text, records), *moved, *said]
     if not parts:
         return []
-    same = (
-        not records and len(parts) == len(message.parts) and all(a is b for a, b in zip(parts, message.parts, strict=True))
-    )
-    if same and message.role == "user" and (message.native is None or message.native.api == target.api):
-        return [message]
-    native = message.native if message.native is not None and message.native.api == target.api else None
-    return [Message("user", tuple(parts), message.name if message.role == "user" else None, message.id, native)]
+    own = own_message(message, target)
+    if message.role == "user":
+        return [_with_parts(own, parts)]
+    return [Message("user", tuple(parts), None, message.id, own.native if said else None)]
+
+
+def _flat(call: ToolCall, result: ToolResult) -> str:
+    """A call and its result as data, for a model that knows no tools."""
+    args = json.dumps(call.args, ensure_ascii=False, sort_keys=True)
+    return f"{record(call.name, result.text)} (it was given {args})"
+
+
+def _one_text(message: Message) -> Message:
+    """The message with one text, for servers that take no lists of parts."""
+    texts = [part for part in message.parts if isinstance(part, Text)]
+    if message.role == "tool":
+        return replace(message, parts=tuple(_one_result(part) for part in message.parts))
+    if len(texts) < 2:  # noqa: PLR2004  one text is one already
+        return message
+    joined = Text(("" if message.role == "assistant" else "\n").join(part.text for part in texts))
+    others = [part for part in message.parts if not isinstance(part, Text)]
+    return replace(message, parts=(joined, *others))
+
+
+def _one_result(part: Part) -> Part:
+    if not isinstance(part, ToolResult) or len(part.content) < 2:  # noqa: PLR2004
+        return part
+    return replace(part, content=(Text(part.text),))

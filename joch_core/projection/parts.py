@@ -8,24 +8,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from joch_core.capabilities import Target
-from joch_core.messages import File, Image, Native, Part, ServerTool, Text, ToolResult
+from joch_core.messages import Audio, File, Image, Part, ServerTool, Text, ToolResult
 from joch_core.projection.losses import Losses
-
-
-def keeps(native: Native | None, target: Target) -> bool:
-    """May what a provider said beyond the neutral fields go to this target?"""
-    return native is not None and native.api == target.api and (not native.opaque or native.origin == target.origin)
-
-
-def own_or_bare(part: Part, target: Target) -> Part:
-    """The part, without native data that is not this target's."""
-    return part if part.native is None or keeps(part.native, target) else replace(part, native=None)
+from joch_core.projection.natives import keeps, own_or_bare
 
 
 def project_parts(parts: Iterable[Part], target: Target, losses: Losses, records: list[str]) -> list[Part]:
     """The parts that are sent. What becomes of a flattened server tool is appended to `records`."""
     out: list[Part] = []
     for part in parts:
+        if part.type == "text" and not part.text.strip() and not keeps(part.native, target):
+            # A blank block is refused, but between two texts it keeps them apart.
+            if part.text and out and isinstance(out[-1], Text):
+                out[-1] = replace(out[-1], text=out[-1].text + part.text, native=None)
+            continue
         kept = _part(part, target, losses, records)
         if kept is not None:
             out.append(kept)
@@ -35,7 +31,7 @@ def project_parts(parts: Iterable[Part], target: Target, losses: Losses, records
 def _part(part: Part, target: Target, losses: Losses, records: list[str]) -> Part | None:
     match part.type:
         case "text":
-            return own_or_bare(part, target) if part.text.strip() or keeps(part.native, target) else None
+            return own_or_bare(part, target)
         case "reasoning":
             if keeps(part.native, target):
                 return part
@@ -57,10 +53,7 @@ def _part(part: Part, target: Target, losses: Losses, records: list[str]) -> Par
         case "file":
             return _file(part, target, losses)
         case "audio":
-            if target.can("audio"):
-                return own_or_bare(part, target)
-            losses.block("audio.dropped", f"{target.backend} takes no audio")
-            return None
+            return _audio(part, target, losses)
         case _:
             return own_or_bare(part, target)
 
@@ -75,7 +68,7 @@ def record(tool: str, text: str) -> str:
 
 
 def _image(part: Image, target: Target, losses: Losses) -> Part:
-    if not target.can("vision"):
+    if not target.can("vision") or not target.dialect.content_parts:
         losses.fail("image.dropped", "Pictures are not taken there; a placeholder stands in their place")
         return Text(placeholder(part))
     if part.data is None and part.url is None and not keeps(part.native, target):
@@ -89,12 +82,26 @@ def _image(part: Image, target: Target, losses: Losses) -> Part:
     return own_or_bare(part, target)
 
 
+def _audio(part: Audio, target: Target, losses: Losses) -> Part | None:
+    known = part.data is not None or part.url is not None or keeps(part.native, target)
+    if known and target.can("audio"):
+        return own_or_bare(part, target)
+    if part.transcript:
+        losses.warn("audio.transcribed", "Sound goes over as its transcript")
+        return Text(part.transcript)
+    losses.block("audio.dropped", f"{target.backend} takes no audio" if known else "sound is stored at another provider")
+    return None
+
+
 def _file(part: File, target: Target, losses: Losses) -> Part | None:
     name = part.name or part.file_id or part.url or "a file"
     if part.data is None and part.url is None and not keeps(part.native, target):
         losses.block("file.dropped", f"{name} is stored at another provider, and its bytes are not known")
         return None
-    if not target.can("files"):
+    if not target.can("files") or not target.dialect.content_parts:
+        if part.data is not None and (part.media_type or "").startswith("text/"):
+            losses.warn("file.transformed", f"{name} goes over as text")
+            return Text(f"[file {json.dumps(name, ensure_ascii=False)}]\n{part.data.decode('utf-8', 'replace')}")
         losses.block("file.dropped", f"{target.backend} takes no files ({name})")
         return None
     if part.data is None and part.url is not None and not target.dialect.file_urls:
@@ -116,10 +123,8 @@ def result_content(result: ToolResult, target: Target, losses: Losses) -> tuple[
     """A tool's result as the target takes it, and what must follow in the user's turn: pictures that may not stand in it."""
     moved: list[Part] = []
     content: list[Part] = []
-    for part in result.content:
-        kept = _part(part, target, losses, [])
-        if kept is None:
-            continue
+    records: list[str] = []
+    for kept in project_parts(result.content, target, losses, records):
         own = (kept.type == "image" and target.dialect.images_in_tool_results) or (
             kept.type == "file" and target.dialect.files_in_tool_results
         )
@@ -129,11 +134,9 @@ def result_content(result: ToolResult, target: Target, losses: Losses) -> tuple[
             moved.append(kept)
         else:
             content.append(kept)
+    content += map(Text, records)
     if not content:
         content.append(Text("(no output)"))
     bare = own_or_bare(result, target)
     same = len(content) == len(result.content) and all(a is b for a, b in zip(content, result.content, strict=True))
-    if same and isinstance(bare, ToolResult):
-        return bare, moved
-    assert isinstance(bare, ToolResult)
-    return replace(bare, content=tuple(content)), moved
+    return bare if same else replace(bare, content=tuple(content)), moved

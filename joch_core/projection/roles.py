@@ -6,41 +6,54 @@ from dataclasses import replace
 
 from joch_core.capabilities import Target
 from joch_core.messages import Message, Part, Text
+from joch_core.projection.losses import Losses
 
 GO_ON = "Continue."
 _BEGIN = "(The conversation begins with an earlier answer.)"
+#: These APIs have a place of their own for the operator's prompt, and begin with the user.
+_APART = ("anthropic-messages", "gemini-generate")
 
 
-def project_roles(messages: list[Message], target: Target) -> list[Message]:
+def project_roles(messages: list[Message], target: Target, losses: Losses) -> list[Message]:
     """The messages in an order of roles that the target takes."""
-    system = [message for message in messages if message.role == "system"]
-    rest = [message for message in messages if message.role != "system"]
-    if system and (not target.dialect.system_anywhere or target.api in ("anthropic-messages", "gemini-generate")):
-        messages = [_joined(system), *rest]
-    if not rest:
-        return messages
-    if rest[0].role != "user" and (
-        target.dialect.alternating_roles or target.api in ("anthropic-messages", "gemini-generate")
-    ):
-        messages.insert(messages.index(rest[0]), Message.user(_BEGIN))
-    if messages[-1].role == "assistant" and not target.dialect.assistant_last and not messages[-1].tool_calls:
-        messages = [*messages, Message.user(GO_ON)]
-    if not target.dialect.user_after_tool:
+    dialect = target.dialect
+    user_first = dialect.alternating_roles or target.api in _APART
+    if not dialect.system_anywhere or target.api in _APART:
+        messages = _system_first(messages, losses)
+    head = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
+    if head == len(messages):
+        return [*messages, Message.user(GO_ON)] if user_first else messages
+    if user_first and messages[head].role != "user":
+        messages = [*messages[:head], Message.user(_BEGIN), *messages[head:]]
+    if messages[-1].role == "assistant":
+        messages = [*messages[:-1], _unpadded(messages[-1])] if dialect.assistant_last else [*messages, Message.user(GO_ON)]
+    if not dialect.user_after_tool:
         messages = _bridged(messages)
-    if target.dialect.alternating_roles:
-        messages = _merged(messages)
-    return messages
+    return _merged(messages) if dialect.alternating_roles else messages
 
 
-def _joined(system: list[Message]) -> Message:
-    if len(system) == 1:
-        return system[0]
+def _system_first(messages: list[Message], losses: Losses) -> list[Message]:
+    """One operator prompt, before everything else."""
+    system = [message for message in messages if message.role == "system"]
+    if not system or (len(system) == 1 and messages[0].role == "system"):
+        return messages
+    rest = [message for message in messages if message.role != "system"]
+    if any(message.role == "system" for message in messages[len(system) :]):
+        losses.warn("system.moved", "System messages in the middle move to the beginning")
     parts: list[Part] = []
     for message in system:
         if parts:
             parts.append(Text("\n\n"))
         parts += message.parts
-    return Message("system", tuple(parts))
+    return [system[0] if len(system) == 1 else Message("system", tuple(parts)), *rest]
+
+
+def _unpadded(message: Message) -> Message:
+    """A beginning of an answer that the model is to go on with may not end in blanks."""
+    last = message.parts[-1]
+    if not isinstance(last, Text) or last.text == last.text.rstrip():
+        return message
+    return replace(message, parts=(*message.parts[:-1], replace(last, text=last.text.rstrip())))
 
 
 def _bridged(messages: list[Message]) -> list[Message]:
@@ -54,11 +67,18 @@ def _bridged(messages: list[Message]) -> list[Message]:
 
 
 def _merged(messages: list[Message]) -> list[Message]:
+    """Turns that alternate: neighbours of one role are one turn."""
     out: list[Message] = []
     for message in messages:
         last = out[-1] if out else None
         if last is not None and last.role == message.role and message.role in ("user", "assistant") and not last.tool_calls:
-            out[-1] = replace(last, parts=(*last.parts, Text("\n\n"), *message.parts), native=None)
+            out[-1] = replace(last, parts=_joined(last.parts, message.parts), native=None)
         else:
             out.append(message)
     return out
+
+
+def _joined(one: tuple[Part, ...], two: tuple[Part, ...]) -> tuple[Part, ...]:
+    if one and two and isinstance(one[-1], Text) and isinstance(two[0], Text):
+        return (*one[:-1], Text(f"{one[-1].text}\n\n{two[0].text}"), *two[1:])
+    return (*one, *two)

@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from joch_core.capabilities import Capability, Target
-from joch_core.messages import Json, ModelRequest, ToolSpec
+from joch_core.messages import Json, ModelRequest, OutputMode, ToolSpec
 from joch_core.projection.losses import Losses
+from joch_core.projection.natives import keeps, own_native
+from joch_core.projection.schemas import project_answer, project_parameters, project_strict
 
-_NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]*$")
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 _FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 #: What each API calls the server tools that have a twin elsewhere. Sources: the providers' tool references,
@@ -49,7 +51,7 @@ def server_capability(name: str) -> Capability:
 
 def sent_name(name: str, longest: int = 64) -> str:
     """A tool's name as every provider takes it: unchanged where it fits, else cleaned, with a hash that keeps it unique."""
-    if len(name) <= longest and _NAME.match(name):
+    if len(name) <= longest and _NAME.fullmatch(name):
         return name
     clean = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
     if not re.match(r"[a-zA-Z_]", clean):
@@ -60,15 +62,20 @@ def sent_name(name: str, longest: int = 64) -> str:
 
 def project_tools(tools: tuple[ToolSpec, ...], target: Target, losses: Losses) -> tuple[ToolSpec, ...]:
     """The tools that the target is offered."""
-    out = [sent for tool in tools if (sent := _tool(tool, target, losses)) is not None]
+    alone = not target.dialect.server_tools_with_functions and any(tool.kind != "server" for tool in tools)
+    out = [sent for tool in tools if (sent := _tool(tool, target, losses, alone=alone)) is not None]
     return tools if len(out) == len(tools) and all(a is b for a, b in zip(out, tools, strict=True)) else tuple(out)
 
 
-def _tool(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec | None:
-    if tool.native is not None and tool.native.api != target.api:
-        tool = replace(tool, native=None)
+def _tool(tool: ToolSpec, target: Target, losses: Losses, *, alone: bool) -> ToolSpec | None:
+    native = own_native(tool.native, target)
+    if native is not tool.native:
+        tool = replace(tool, native=native)
     if tool.kind == "server":
-        return _server_tool(tool, target, losses)
+        return _server_tool(tool, target, losses, alone=alone)
+    if not target.can("toolCalling"):
+        losses.fail("tool.removed", f"Tool {tool.name} is removed: tools are not known there")
+        return None
     name = sent_name(tool.name, target.dialect.tool_name_chars)
     if name != tool.name:
         losses.warn("tool.renamed", f"Tool {tool.name} is called {name} there")
@@ -82,47 +89,25 @@ def _tool(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec | None:
 
 
 def _function(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec:
-    if tool.strict and not (target.can("jsonSchema") and is_strict(tool.parameters)):
-        losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
-        tool = replace(tool, strict=None)
-    parameters = without_top_level_unions(tool.parameters, tool.name, losses)
-    return tool if parameters is tool.parameters else replace(tool, parameters=parameters)
+    parameters, strict = tool.parameters, tool.strict
+    if strict:
+        parameters, held = project_strict(parameters, f"Tool {tool.name}", target, losses)
+        if not held:
+            losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
+            strict = None
+    elif strict is False and not target.can("jsonSchema"):
+        strict = None
+    parameters = project_parameters(parameters, tool.name, target, losses)
+    same = parameters is tool.parameters and strict == tool.strict
+    return tool if same else replace(tool, parameters=parameters, strict=strict)
 
 
-def without_top_level_unions(schema: Json, name: str, losses: Losses) -> Json:
-    """No provider takes oneOf, anyOf or allOf at the top of a tool's schema: their properties are offered side by side."""
-    unions = [key for key in ("oneOf", "anyOf", "allOf") if key in schema]
-    if not unions:
-        return schema
-    out = {key: value for key, value in schema.items() if key not in unions}
-    properties: dict[str, Any] = dict(out.get("properties") or {})
-    for key in unions:
-        losses.warn("schema.keyword", f"Tool {name}: {key} at the top of its schema is checked by Joch, not by the model")
-        for branch in schema[key]:
-            properties |= branch.get("properties") or {} if isinstance(branch, dict) else {}
-    return {**out, "type": "object", "properties": properties}
-
-
-def is_strict(schema: Any) -> bool:
-    """Does a schema meet the rules of strict mode: every object closed, every property required?"""
-    if isinstance(schema, list):
-        return all(is_strict(item) for item in schema)
-    if not isinstance(schema, dict):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties") or {}
-        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != set(properties):
-            return False
-        if not all(is_strict(item) for item in properties.values()):
-            return False
-    return all(is_strict(schema[key]) for key in ("items", "anyOf", "$defs") if key in schema and key != "$defs") and all(
-        is_strict(item) for item in (schema.get("$defs") or {}).values()
-    )
-
-
-def _server_tool(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec | None:
+def _server_tool(tool: ToolSpec, target: Target, losses: Losses, *, alone: bool) -> ToolSpec | None:
     capability = server_capability(tool.name)
     title = _TITLES[capability]
+    if alone:
+        losses.fail("tool.removed", f"{title} tool cannot stand beside functions there; it is removed for this conversation")
+        return None
     if target.can(capability) and target.dialect.server_tools:
         if _speaks(tool.name, target.api):
             return tool
@@ -174,18 +159,83 @@ def project_options(request: ModelRequest, target: Target, losses: Losses) -> di
         if level is None or level != request.reasoning:
             losses.warn("parameter.changed", f"reasoning {request.reasoning} becomes {level or 'the default'} there")
         change["reasoning"] = level
+    if change.get("reasoning", request.reasoning) not in (None, "none") and _foreign_loop(request, target):
+        losses.warn(
+            "parameter.changed", "reasoning rests until the tools of this turn are through: its steps were another's"
+        )
+        change["reasoning"] = None
     choice = request.tool_choice
     if choice is not None and not request.tools:
         change["tool_choice"] = None
+    elif choice == "required" and all(tool.kind == "server" for tool in request.tools):
+        change["tool_choice"] = "auto"
     elif choice not in (None, "auto", "none"):
         if not dialect.forced_tool_choice:
             losses.warn("parameter.changed", "a tool cannot be forced there; tool_choice becomes auto")
             change["tool_choice"] = "auto"
         elif choice != "required" and (name := sent_name(choice, dialect.tool_name_chars)) != choice:
             change["tool_choice"] = name
-    if request.output_schema is not None and request.output_strict and not target.can("jsonSchema"):
-        losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
-        change["output_strict"] = None
+    if request.output_schema is not None:
+        mode = _output_mode(request.output_mode, target)
+        if mode != request.output_mode:
+            change["output_mode"] = mode
+        if mode == "json" and request.output_mode != "json":
+            losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
+    if request.output_schema is not None:
+        change |= _answer(request, target, losses)
+    elif request.output_mode is not None and _beside_tools(request, target):
+        change["output_mode"] = "tool"
+    return change
+
+
+def _output_mode(wanted: OutputMode | None, target: Target) -> OutputMode:
+    """How structured output is asked for: the caller's way where the target has it, else the strictest that it has."""
+    forced = target.can("toolCalling") and target.dialect.forced_tool_choice
+    schema = target.can("structuredOutput") or target.can("jsonSchema")
+    if wanted == "json" or (wanted == "json_schema" and schema) or (wanted == "tool" and forced):
+        return wanted
+    return "json_schema" if schema else "tool" if forced else "json"
+
+
+def _foreign_loop(request: ModelRequest, target: Target) -> bool:
+    """Is the model to go on after calls that somebody else made?
+
+    Claude with a thinking budget then demands the thinking blocks that only their maker could have signed:
+    https://docs.claude.com/en/docs/build-with-claude/extended-thinking#preserving-thinking-blocks
+    """
+    if target.api != "anthropic-messages" or not target.dialect.reasoning_budget:
+        return False
+    for message in reversed(request.messages):
+        if message.role == "assistant":
+            return bool(message.tool_calls) and not any(
+                part.type == "reasoning" and keeps(part.native, target) for part in message.parts
+            )
+        if message.role == "user" and any(part.type != "tool_result" for part in message.parts):
+            return False
+    return False
+
+
+def _beside_tools(request: ModelRequest, target: Target) -> bool:
+    """A structured answer that may not stand beside functions is given by calling one more function."""
+    functions = any(tool.kind != "server" for tool in request.tools)
+    return functions and request.output_mode in ("json", "json_schema") and not target.dialect.schema_with_tools
+
+
+def _answer(request: ModelRequest, target: Target, losses: Losses) -> dict[str, Any]:
+    change: dict[str, Any] = {}
+    schema = request.output_schema or {}
+    if request.output_strict:
+        schema, held = project_strict(schema, "The answer", target, losses)
+        if not held:
+            losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
+            change["output_strict"] = None
+    if _beside_tools(request, target):
+        losses.warn("schema.mode", "A structured answer cannot stand beside functions there; it is given by calling one")
+        change["output_mode"] = "tool"
+    elif request.output_mode != "tool":
+        schema = project_answer(schema, target, losses)
+    if schema is not request.output_schema:
+        change["output_schema"] = schema
     return change
 
 
@@ -195,6 +245,6 @@ _LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 def _nearest_level(level: str, known: tuple[str, ...]) -> str | None:
     if level == "none":
         return None
-    place = _LEVELS.index(level)
+    place = _LEVELS.index(level) if level in _LEVELS else _LEVELS.index("medium")
     ranked = sorted((name for name in known if name in _LEVELS), key=lambda name: abs(_LEVELS.index(name) - place))
     return ranked[0] if ranked else None

@@ -46,6 +46,9 @@ APIS: Mapping[Api, Dialect] = {
         parameters=_SAMPLING | {"stop", "seed", "max_tokens"},
         max_tokens_field="max_tokens",
         system_anywhere=False,
+        # `Function calling with a response mime type: 'application/json' is unsupported` before Gemini 3
+        server_tools_with_functions=False,
+        schema_with_tools=False,
     ),
 }
 
@@ -159,6 +162,8 @@ FAMILIES: tuple[Family, ...] = (
             "images_in_tool_results": True,
             "files_in_tool_results": True,
             "thought_signatures": True,
+            "server_tools_with_functions": True,
+            "schema_with_tools": True,
             "reasoning_levels": ("low", "medium", "high"),
         },
     ),

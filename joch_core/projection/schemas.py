@@ -1,0 +1,156 @@
+"""JSON Schemas of tools and answers, as one target takes them; what a model is no longer held to is named. Pure.
+
+Sources: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas,
+https://docs.claude.com/en/docs/build-with-claude/structured-outputs#json-schema-limitations,
+https://ai.google.dev/api/caching#Schema
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from joch_core.capabilities import Target
+from joch_core.messages import Json
+from joch_core.projection.losses import Losses
+
+_UNIONS = ("oneOf", "anyOf", "allOf")
+_NAMED = ("properties", "$defs", "definitions")
+_SINGLE = ("items", "additionalProperties", "not")
+#: What strict mode of OpenAI does not know.
+_NOT_STRICT = frozenset({
+    "allOf", "oneOf", "not", "if", "then", "else", "patternProperties", "dependentRequired", "dependentSchemas",
+})  # fmt: skip
+#: What a grammar of Anthropic does not hold the model to.
+_NOT_CLOSED = frozenset({
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems",
+    "uniqueItems",
+})  # fmt: skip
+#: What the reduced form of Gemini knows, and what it says in other words.
+_REDUCED = frozenset({
+    "type", "format", "title", "description", "nullable", "enum", "items", "minItems", "maxItems", "properties", "required",
+    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering", "default",
+    "minimum", "maximum", "const", "oneOf", "allOf", "$schema", "$defs", "definitions",
+})  # fmt: skip
+
+
+def project_parameters(schema: Json, name: str, target: Target, losses: Losses) -> Json:
+    """The parameters of a function."""
+    schema = _plain_top(schema, f"Tool {name}", losses)
+    if any(_is(node, "array") and "items" not in node and "prefixItems" not in node for node in nodes(schema)):
+        schema = _walk(schema, _with_items)
+    _name_reduced(schema, f"Tool {name}", target, losses)
+    return schema
+
+
+def project_strict(schema: Json, name: str, target: Target, losses: Losses) -> tuple[Json, bool]:
+    """A schema that the model is to be held to, and whether it can be."""
+    if not target.can("jsonSchema") or not _closed(schema, all_required=target.api.startswith("openai")):
+        return schema, False
+    if target.api.startswith("openai") and any(not _NOT_STRICT.isdisjoint(node) for node in nodes(schema)):
+        return schema, False
+    return (_without_limits(schema, name, losses) if target.api == "anthropic-messages" else schema), True
+
+
+def project_answer(schema: Json, target: Target, losses: Losses) -> Json:
+    """The schema of a structured answer."""
+    if target.api != "anthropic-messages":
+        _name_reduced(schema, "The answer", target, losses)
+        return schema
+    open_ = [node for node in nodes(schema) if _is(node, "object") and node.get("additionalProperties") is not False]
+    if any(node.get("additionalProperties") not in (None, True) for node in open_):
+        losses.warn("schema.keyword", "The answer: additionalProperties is not taken there; only named properties are given")
+    if open_:
+        schema = _walk(schema, _close)
+    return _without_limits(schema, "The answer", losses)
+
+
+def nodes(schema: Any) -> Iterator[Json]:
+    """Every schema inside a schema."""
+    if not isinstance(schema, dict):
+        return
+    yield schema
+    for key in _NAMED:
+        inner = schema.get(key)
+        if isinstance(inner, dict):
+            for value in inner.values():
+                yield from nodes(value)
+    for key in _UNIONS:
+        for value in schema.get(key) or ():
+            yield from nodes(value)
+    for key in _SINGLE:
+        yield from nodes(schema.get(key))
+
+
+def _walk(schema: Any, change: Callable[[Json], Json]) -> Any:
+    """The schema with every schema inside it changed; the one that is given stays as it is."""
+    if not isinstance(schema, dict):
+        return schema
+    out = dict(schema)
+    for key in _NAMED:
+        if isinstance(out.get(key), dict):
+            out[key] = {name: _walk(value, change) for name, value in out[key].items()}
+    for key in _UNIONS:
+        if isinstance(out.get(key), list):
+            out[key] = [_walk(value, change) for value in out[key]]
+    for key in _SINGLE:
+        if key in out:
+            out[key] = _walk(out[key], change)
+    return change(out)
+
+
+def _is(node: Json, kind: str) -> bool:
+    given = node.get("type")
+    return given == kind or (isinstance(given, list) and kind in given)
+
+
+def _close(node: Json) -> Json:
+    return {**node, "additionalProperties": False} if _is(node, "object") or "properties" in node else node
+
+
+def _with_items(node: Json) -> Json:
+    return {**node, "items": {}} if _is(node, "array") and "items" not in node and "prefixItems" not in node else node
+
+
+def _closed(schema: Json, *, all_required: bool) -> bool:
+    """Strict mode: every object closed; at OpenAI also every property required."""
+    for node in nodes(schema):
+        if not (_is(node, "object") or "properties" in node):
+            continue
+        if node.get("additionalProperties") is not False:
+            return False
+        if all_required and set(node.get("required") or ()) != set(node.get("properties") or ()):
+            return False
+    return True
+
+
+def _without_limits(schema: Json, name: str, losses: Losses) -> Json:
+    found = sorted({key for node in nodes(schema) for key in _NOT_CLOSED & node.keys()})
+    if not found:
+        return schema
+    losses.warn("schema.keyword", f"{name}: {', '.join(found)} not taken there; the model is not held to it")
+    cut: Json = _walk(schema, lambda node: {key: value for key, value in node.items() if key not in _NOT_CLOSED})
+    return cut
+
+
+def _name_reduced(schema: Json, name: str, target: Target, losses: Losses) -> None:
+    if target.dialect.full_json_schema:
+        return
+    found = sorted({key for node in nodes(schema) for key in node if key not in _REDUCED})
+    if found:
+        losses.warn("schema.keyword", f"{name}: {', '.join(found)} not taken there; the model is not held to it")
+
+
+def _plain_top(schema: Json, name: str, losses: Losses) -> Json:
+    """No provider takes oneOf, anyOf or allOf at the top of a tool's schema: their properties are offered side by side."""
+    found = [key for key in (*_UNIONS, "not", "enum") if key in schema]
+    if not found:
+        return schema if not schema or schema.get("type") == "object" else {**schema, "type": "object"}
+    out = {key: value for key, value in schema.items() if key not in found}
+    properties: Json = dict(out.get("properties") or {})
+    for key in found:
+        losses.warn("schema.keyword", f"{name}: {key} at the top of its schema is not taken; the model is not held to it")
+        for branch in schema[key] if key in _UNIONS else ():
+            if isinstance(branch, dict):
+                properties |= branch.get("properties") or {}
+    return {**out, "type": "object", "properties": properties}
