@@ -20,7 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from typing_extensions import override
 
 from joch_core import Joch, JochError, Json, Message, NotFound
@@ -91,6 +91,16 @@ class JochChatModel(BaseChatModel):
     _own: Any = PrivateAttr(default=None)
     _process: int = PrivateAttr(default=0)
     _to: Any = PrivateAttr(default=None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except ValidationError as error:
+            # pydantic wraps what a validator raises; a JochError says by itself what to do.
+            own = (problem.get("ctx", {}).get("error") for problem in error.errors())
+            if (first := next((cause for cause in own if isinstance(cause, JochError)), None)) is not None:
+                raise first from None
+            raise
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from joch_core import Joch, Json
 from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, ledger_id
@@ -29,23 +30,24 @@ def _messages(state: Any) -> list[AnyMessage]:
     return list(found or ())
 
 
-def _own_args(tool: BaseTool | None, args: Json) -> Json:
-    """The arguments that the model gave, without what the host injects."""
-    if tool is None:
-        return args
-    return {name: value for name, value in args.items() if name in tool.args} if tool.args else args
+def _schema(tool: BaseTool) -> type[BaseModel] | None:
+    """What the model's arguments must fit; None where the tool gives JSON Schema only."""
+    schema = tool.tool_call_schema
+    return schema if isinstance(schema, type) and issubclass(schema, BaseModel) else None
 
 
-def _would_fail(tool: BaseTool | None, args: Json) -> bool:
-    """Are these arguments refused before the tool begins? Then nothing happens, and there is nothing to guard."""
-    schema = None if tool is None else tool.tool_call_schema
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return tool is None
+def _settled(tool: BaseTool, args: Json) -> Json | None:
+    """The arguments as the tool will see them, defaults filled in, without what the host injects.
+
+    None if the tool will refuse them: then nothing happens, and there is nothing to guard.
+    """
+    schema = _schema(tool)
+    if schema is None:
+        return {name: value for name, value in args.items() if name in tool.args} if tool.args else args
     try:
-        schema.model_validate(args)
-    except ValidationError:
-        return True
-    return False
+        return schema.model_validate(args).model_dump(mode="json")
+    except (ValidationError, PydanticSerializationError):
+        return None
 
 
 class JochMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -80,7 +82,8 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
         """The call, or None where there is nothing to guard."""
         call, messages = request.tool_call, cast("list[BaseMessage]", _messages(request.state))
         foreign = call["id"] or ""
-        if _would_fail(request.tool, call["args"]):
+        args = None if request.tool is None else _settled(request.tool, call["args"])
+        if args is None:
             return None
         config = getattr(request.runtime, "config", None)
         with within(cast("RunnableConfig | None", config)):
@@ -89,7 +92,6 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
             self._warn(call["name"])
             return None
         identity = ledger_id(messages, foreign)
-        args = _own_args(request.tool, call["args"])
         return ToolUse(call["name"], args, foreign, identity, request.tool, conversation, execution)
 
     def _warn(self, name: str) -> None:
@@ -126,14 +128,15 @@ class _Guarded(BaseTool):
     def _guarded_use(self, given: Any, config: RunnableConfig | None) -> ToolUse | None:
         is_call = isinstance(given, dict) and given.get("type") == "tool_call"
         args = given["args"] if is_call else given
-        if not isinstance(args, dict) or _would_fail(self, args):
+        settled = _settled(self, args) if isinstance(args, dict) else None
+        if settled is None:
             return None
         call_id = str(given.get("id") or "") if is_call else ""
         with within(config):
             conversation, execution = self._guarding.place((), call_id)
         if conversation is None:
             return None
-        return ToolUse(self.name, _own_args(self, args), call_id, ledger_id((), call_id), self, conversation, execution)
+        return ToolUse(self.name, settled, call_id, ledger_id((), call_id), self, conversation, execution)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002  LangChain's name
         use = self._guarded_use(input, config)

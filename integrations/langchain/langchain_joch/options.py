@@ -70,8 +70,6 @@ def _level(value: Any) -> str | None:
 def output_options(response_format: Any) -> Json:
     """`response_format` in OpenAI's form (or a schema, or a class) as `output_schema` and `output_mode`.
 
-    With a schema the mode is left open: each backend uses what it has for it.
-
     Raises:
         InvalidArgument: a format of no known form.
     """
@@ -82,14 +80,14 @@ def output_options(response_format: Any) -> Json:
             return {"output_mode": "json"}
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as named}:
             title = {"title": named["name"]} if "name" in named and "title" not in schema else {}
-            return {"output_schema": {**title, **schema}}
+            return {"output_schema": {**title, **schema}, "output_mode": "json_schema"}
         case {"type": "json_schema", "schema": dict(schema)}:
-            return {"output_schema": schema}
+            return {"output_schema": schema, "output_mode": "json_schema"}
         case dict() if "properties" in response_format or "$ref" in response_format:
-            return {"output_schema": response_format}
+            return {"output_schema": response_format, "output_mode": "json_schema"}
         case type() if is_basemodel_subclass(response_format):
             function = convert_to_openai_tool(response_format)["function"]
-            return {"output_schema": {"title": function["name"], **function["parameters"]}}
+            return {"output_schema": {"title": function["name"], **function["parameters"]}, "output_mode": "json_schema"}
     raise InvalidArgument(f"response_format {response_format!r} is of no known form: give {{'type': 'json_schema', …}}")
 
 

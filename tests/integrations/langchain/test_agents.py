@@ -171,7 +171,7 @@ class Verdict(BaseModel):
 
 @pytest.mark.parametrize("response_format", [Verdict, ToolStrategy(Verdict)])
 def test_an_agent_gives_its_answer_in_the_form_that_was_asked_for(model: JochChatModel, response_format: Any) -> None:
-    agent = create_agent(model, [create_ticket], response_format=response_format)
+    agent = create_agent(model, [], response_format=response_format)
 
     assert agent.invoke(human("is it fine?"))["structured_response"] == Verdict(fine=True)
 
@@ -209,6 +209,37 @@ async def test_a_tool_that_is_done_is_not_repeated_after_time_travel(model: Joch
     assert "already done" in str(result.text)
     assert "ticket 1 for printer" in str(result.text)
     assert TICKETS == ["printer"]
+
+
+def test_a_person_may_be_asked_how_a_call_in_doubt_ended(model: JochChatModel) -> None:
+    middleware = JochMiddleware(tools={"create_ticket": "external_write"}, on_in_doubt="interrupt")
+    agent = create_agent(model, [create_ticket], checkpointer=InMemorySaver(), middleware=[middleware])
+    CRASH.append(Crash())
+    with pytest.raises(Crash):
+        agent.invoke(human(SAY), thread("T"))
+
+    stopped = agent.invoke(None, thread("T"))
+    state = agent.invoke(Command(resume="the ticket exists"), thread("T"))
+
+    asked = stopped["__interrupt__"][0].value
+    assert (asked["joch"], asked["tool"], asked["args"]) == ("outcome_unknown", "create_ticket", {"subject": "printer"})
+    assert "the ticket exists" in last(state)
+    assert TICKETS == ["printer"]
+
+
+def test_an_argument_that_is_left_out_is_its_default_to_the_ledger(model: JochChatModel, simulator: Simulator) -> None:
+    @tool
+    def order(item: str, count: int = 1) -> str:
+        """Order something."""
+        TICKETS.append(f"{count} {item}")
+        return "ordered"
+
+    guard = JochMiddleware(tools={"order": "external_write"})
+    agent = create_agent(model, [order], checkpointer=InMemorySaver(), middleware=[guard])
+
+    agent.invoke(human('call order {"item": "pen"} then call order {"item": "pen", "count": 1}'), thread("T"))
+
+    assert TICKETS == ["1 pen"]
 
 
 def test_a_tool_that_only_reads_runs_again(model: JochChatModel) -> None:

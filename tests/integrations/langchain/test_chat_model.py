@@ -166,11 +166,10 @@ class Answer(BaseModel):
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("down", [False, True])
 @FOUR_WAYS
-async def test_structured_output_comes_from_either_provider(
-    ask: Ask, model: JochChatModel, simulator: Simulator, method: Any, down: bool
-) -> None:
+async def test_structured_output_comes_from_either_provider(ask: Ask, simulator: Simulator, method: Any, down: bool) -> None:
     if down:
         simulator.fail("openai", status=503)
+    model = JochChatModel(model=PRIMARY, fallbacks=["anthropic:claude-sonnet-4-5"])
     structured = model.with_structured_output(Answer, method=method)
 
     if ask in (invoke, ainvoke):
@@ -297,7 +296,7 @@ def test_a_route_may_stand_in_a_file(simulator: Simulator, tmp_path: Path) -> No
     file = tmp_path / "route.yaml"
     file.write_text(
         "apiVersion: joch.dev/v1alpha1\nkind: ModelRoute\nmetadata: {name: filed}\n"
-        f"spec:\n  strategy:\n    primary: {PRIMARY}\n    fallbacks: [{FALLBACK}]\n"
+        f"spec:\n  strategy:\n    primary: {PRIMARY}\n    fallback: [{FALLBACK}]\n"
     )
 
     message = JochChatModel(route=str(file)).invoke("hello")

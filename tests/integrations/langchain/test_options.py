@@ -161,7 +161,10 @@ def test_an_option_means_the_same_in_every_spelling(given: dict[str, Any], meani
 def test_a_schema_is_named_by_its_title() -> None:
     given = {"type": "json_schema", "json_schema": {"name": "w", "schema": SCHEMA, "strict": True}}
 
-    assert options({"response_format": given}) == {"output_schema": {"title": "w", **SCHEMA}}
+    assert options({"response_format": given}) == {
+        "output_schema": {"title": "w", **SCHEMA},
+        "output_mode": "json_schema",
+    }
 
 
 def test_what_a_call_says_wins_over_what_the_model_was_made_with() -> None:
