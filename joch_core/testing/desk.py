@@ -33,13 +33,15 @@ PROVIDERS = {
     "gemini-generate": "google",
 }
 
+#: What may stand before a path of OpenAI: a version, and at Azure `/openai`.
+_OPENAI = r"(?:/v1)?(?:/openai)?(?:/v1)?"
 _ROUTES = tuple(
     (re.compile(pattern), api, action)
     for pattern, api, action in (
-        (r"(?:/openai/deployments/(?P<model>[^/]+)|/openai)?(?:/v1)?/chat/completions", "openai-chat", "answer"),
-        (r"(?:/openai)?(?:/v1)?/responses", "openai-responses", "answer"),
-        (r"(?:/openai)?(?:/v1)?/responses/input_tokens", "openai-responses", "count"),
-        (r"(?:/openai)?(?:/v1)?/responses/(?P<id>[^/]+)(?P<items>/input_items)?", "openai-responses", "stored"),
+        (rf"{_OPENAI}(?:/deployments/(?P<model>[^/]+))?/chat/completions", "openai-chat", "answer"),
+        (rf"{_OPENAI}/responses", "openai-responses", "answer"),
+        (rf"{_OPENAI}/responses/input_tokens", "openai-responses", "count"),
+        (rf"{_OPENAI}/responses/(?P<id>[^/]+)(?P<items>/input_items)?", "openai-responses", "stored"),
         (r"(?:/v1)?/messages", "anthropic-messages", "answer"),
         (r"(?:/v1)?/messages/count_tokens", "anthropic-messages", "count"),
         (r"(?:/v1|/v1beta\d*)?(?:/.*)?/models/(?P<model>.+):(?P<verb>generateContent|streamGenerateContent|countTokens)",
@@ -289,7 +291,7 @@ class Desk:
 
 def _rules(visit: _Visit) -> str:
     """Which rules hold: those of OpenAI for OpenAI and Azure, else those of servers that speak its formats."""
-    if visit.provider in ("openai", "azure") or not visit.api.startswith("openai"):
+    if visit.provider in ("openai", "azure", "azure-openai") or not visit.api.startswith("openai"):
         return visit.api
     return "generic-openai" if visit.api == "openai-chat" else "generic-openai-responses"
 

@@ -247,6 +247,14 @@ def test_a_named_provider_has_a_path_of_its_own(sim, sdk):
     assert sim.env("azure")["JOCH_PROVIDER_AZURE_BASE_URL"] == f"{sim.url}/p/azure/v1"
 
 
+def test_azure_is_served_under_its_deployments(sim):
+    client = openai.AzureOpenAI(
+        azure_endpoint=sim.base_url("azure-openai").removesuffix("/v1"), api_version="2025-01-01", api_key="k", max_retries=0
+    )
+    assert client.chat.completions.create(model="gpt-4o", messages=USER).model == "gpt-4o"
+    assert sim.calls("azure-openai")[0].path == "/p/azure-openai/openai/deployments/gpt-4o/chat/completions"
+
+
 def test_the_command_prints_what_to_paste_and_ends_on_an_interrupt():
     program = "import typer; from joch_core.cli.simulate import simulate; typer.run(simulate)"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
