@@ -57,13 +57,11 @@ class StreamReader:
 
     def feed(self, event: str | None, data: str) -> list[Delta]:
         """Take one server-sent event and give what became ready."""
-        if data == "[DONE]":
-            if self._finish is None and not self._target.dialect.finish_reason_optional:
-                return []
-            return self._end(self._finish or "stop")
         if not data:
             return []
         try:
+            if data == "[DONE]":
+                return self._at_done()
             chunk = json.loads(data)
             choices = chunk.get("choices")
             if not choices:
@@ -89,14 +87,19 @@ class StreamReader:
         except _UNREADABLE as error:
             raise unreadable(f"a chunk of the stream is none of this format ({error!r:.200})", self._target) from None
 
+    def _at_done(self) -> list[Delta]:
+        if self._finish is None and not self._target.dialect.finish_reason_optional:
+            return []
+        return self._end(self._finish or "stop")
+
     def _delta(self, delta: Json) -> list[Delta]:
         content = delta.get("content")
         out: list[Delta] = []
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought:
             self._thoughts_name = "reasoning_content" if delta.get("reasoning_content") else "reasoning"
+            out.append(Delta("reasoning", thought + ""))  # `+ ""` refuses what is no string, at next to no cost
             self._thoughts.append(thought)
-            out.append(Delta("reasoning", thought + ""))
         if content:
             if isinstance(content, str):
                 self._texts.append(content)

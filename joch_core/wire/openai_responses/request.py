@@ -55,6 +55,7 @@ def _read(body: Json, origin: str) -> ModelRequest:
     messages += _messages(body.get("input"), origin)
     rest = {name: value for name, value in body.items() if name not in _READ and value is not None}
     schema, mode, name, strict = _output(body, rest)
+    expect_list(body.get("include") or [], "include")
     reasoning = dict(expect_object(body.get("reasoning") or {}, "reasoning"))
     effort = reasoning.pop("effort", None)
     if reasoning:

@@ -59,7 +59,7 @@ class StreamReader:
         known = self._open.get(index)
         if known is None:
             known = self._open[index] = (kind, [])
-        known[1].append(text + "")
+        known[1].append(text + "")  # `+ ""` refuses what is no string, at next to no cost
         return [Delta(kind, text)] if text else []
 
     def _other(self, kind: Any, body: Json) -> list[Delta]:

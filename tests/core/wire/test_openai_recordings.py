@@ -27,12 +27,12 @@ KNOWN: dict[tuple[str, int, str], str] = {
     ("generic-openai/pydantic-ai__test_snowflake_model_simple-1d7cb2.yaml", 0, "finish"): SNOWFLAKE,
     ("generic-openai/pydantic-ai__test_snowflake_native_output-c00f37.yaml", 0, "finish"): SNOWFLAKE,
     (
-        "generic-openai/ruby_llm__chat_error_handling_with_xai_grok-4-1-fast-non-reasoning_raises_appropriate_auth_error-bf3ab7"
-        ".yaml", 0, "error",
+        ("generic-openai/ruby_llm__chat_error_handling_with_xai_grok-4-1-fast-non-reasoning_raises_appropriate_auth_error-bf3ab7"
+        ".yaml"), 0, "error",
     ): "status 400, but its text says that the key is wrong",
     (
-        "generic-openai/ruby_llm__chat_real_error_scenarios_perplexity_sonar_handles_context_length_exceeded_errors-dfa2c0"
-        ".yaml", 0, "error",
+        ("generic-openai/ruby_llm__chat_real_error_scenarios_perplexity_sonar_handles_context_length_exceeded_errors-dfa2c0"
+        ".yaml"), 0, "error",
     ): "status 400, but its type says `too_many_prompt_tokens`",
 }  # fmt: skip
 
@@ -152,12 +152,11 @@ def normal(value, key=""):
         return items
     if not isinstance(value, dict):
         return value
-    out = {
+    return {
         name: normal(item, name)
         for name, item in value.items()
         if item is not None and not (name in SAYS_NOTHING and item == SAYS_NOTHING[name])
     }
-    return out
 
 
 def normal_chat(body):
