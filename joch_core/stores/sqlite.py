@@ -1,6 +1,6 @@
 """SQLite as the engine under a store: one file, WAL, every commit on disk when it returns. Stdlib only.
 
-One connection writes (under a lock), each thread has one to read with. A database in memory has a single connection.
+One connection writes (under a lock); those that read are lent out and come back. A database in memory has a single one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,13 +48,15 @@ class SqliteDatabase:
         self._writer: sqlite3.Connection | None = None
         self._writing = 0
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: set[sqlite3.Connection] = set()
+        self._free: list[sqlite3.Connection] = []
         self._pid = os.getpid()
         self._closed = False
 
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
         """A durable write transaction; a nested one is a part of the outer one."""
+        self._usable()
         with self._lock, _translated(self.path):
             connection = self._write_connection()
             if self._writing:
@@ -74,21 +77,23 @@ class SqliteDatabase:
     @contextmanager
     def reading(self) -> Iterator[Cursor]:
         """A consistent view. Nested views of one thread are one view."""
+        self._usable()
         if self.path == MEMORY:
             with self._lock, _translated(self.path):
                 yield self._write_connection().cursor()
             return
+        outer: sqlite3.Connection | None = getattr(self._local, "connection", None)
         with _translated(self.path):
-            connection = self._read_connection()
-            if connection.in_transaction:
-                yield connection.cursor()
+            if outer is not None:
+                yield outer.cursor()
                 return
-            connection.execute("BEGIN")
+            connection = self._local.connection = self._lend()
             try:
+                connection.execute("BEGIN")
                 yield connection.cursor()
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                self._local.connection = None
+                self._take_back(connection)
 
     def integrity(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
@@ -98,33 +103,44 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Close every connection. May be called twice."""
+        if self._pid != os.getpid():  # the files are the parent's
+            return
         with self._lock:
             self._closed = True
             connections = [*self._readers, *([self._writer] if self._writer is not None else [])]
-            self._readers, self._writer = [], None
-            self._local = threading.local()
-        if self._pid == os.getpid():
-            for connection in connections:
-                connection.close()
+            self._readers, self._free, self._writer = set(), [], None
+        for connection in connections:
+            connection.close()
 
     def _write_connection(self) -> sqlite3.Connection:
         self._usable()
         if self._writer is None:
             self._prepare_file()
-            self._writer = self._connect()
-            self._migrate(self._writer)
+            connection = self._connect()
+            try:
+                self._migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
         return self._writer
 
-    def _read_connection(self) -> sqlite3.Connection:
-        self._usable()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            with self._lock:
-                self._write_connection()
-                connection = self._connect()
-                self._readers.append(connection)
-            self._local.connection = connection
-        return connection
+    def _lend(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            self._write_connection()
+            connection = self._connect()
+            self._readers.add(connection)
+            return connection
+
+    def _take_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if connection not in self._readers:  # the store was closed meanwhile
+                return
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._free.append(connection)
 
     def _usable(self) -> None:
         if self._pid != os.getpid():
@@ -138,7 +154,7 @@ class SqliteDatabase:
         )
         connection.execute("PRAGMA foreign_keys = ON")
         if self.path != MEMORY:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
         return connection
 
@@ -146,7 +162,7 @@ class SqliteDatabase:
         if self.path == MEMORY:
             return
         file = Path(self.path)
-        network = _network_file_system(file)
+        network = network_file_system(file)
         if network is not None:
             raise StoreError(
                 f"{file} lies on a network file system ({network}), where SQLite cannot lock; "
@@ -201,16 +217,31 @@ def _translated(path: str) -> Iterator[None]:
         raise StoreError(f"the store {path} failed: {text}; {hint}") from None
 
 
-def _network_file_system(file: Path) -> str | None:
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Of several first openers one wins; SQLite tells the others "locked" without waiting."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def network_file_system(file: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     """The type of the network file system that holds the file, if it is one."""
     try:
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+        lines = mounts.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     place = file.absolute()
     best, kind = "", None
-    for mount in mounts:
-        _, point, type_, *_ = mount.split(" ")
+    for line in lines:
+        _, point, type_, *_ = line.split(" ")
+        point = point.encode().decode("unicode_escape")  # a space is written as \\040
         inside = point == "/" or place == Path(point) or Path(point) in place.parents
         if inside and len(point) >= len(best):
             best, kind = point, type_

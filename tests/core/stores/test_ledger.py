@@ -122,7 +122,9 @@ def test_a_new_turn_of_the_user_is_a_new_occasion(world):
 def test_the_same_call_twice_in_one_turn_is_two_effects_also_after_a_switch(world):
     add_item = world.tool(effect="external_write")
     world.say(Message.user("two of these"))
-    world.plan(("c00000001", "create_ticket", {"subject": "a"}), ("c00000002", "create_ticket", {"subject": "a", "body": "-"}))
+    world.plan(
+        ("c00000001", "create_ticket", {"subject": "a"}), ("c00000002", "create_ticket", {"subject": "a", "body": "-"})
+    )
     for call_id in ("c00000001", "c00000002"):
         world.guard().call(add_item, {"subject": "a"}, call_id=call_id)
     world.note("ProviderSwitched", fromProvider="a", toProvider="b", reason="overloaded")
@@ -281,7 +283,9 @@ def test_resolved_done_gives_the_result_and_not_done_lets_it_run_again(world):
         resolve(world.store, NS, "nobody", "done", now())
 
 
-@pytest.mark.parametrize(("answer", "value", "effects"), [({"number": 9}, {"number": 9}, 1), (True, None, 1), (False, {"number": 2}, 2)])
+@pytest.mark.parametrize(
+    ("answer", "value", "effects"), [({"number": 9}, {"number": 9}, 1), (True, None, 1), (False, {"number": 2}, 2)]
+)
 def test_verify_is_asked_about_a_call_in_doubt(world, answer, value, effects):
     with pytest.raises(ValueError):
         world.guard().call(world.tool(effect="external_write", error=ValueError()), {"subject": "a"})
@@ -321,7 +325,9 @@ def test_the_same_key_with_other_arguments_is_a_conflict(world):
 
 
 def test_redacted_fields_and_keys_are_not_stored(world):
-    create = world.tool(effect="external_write", redact=["body"], result={"body": "secret text", "token": "sk-abcdefgh12345678"})
+    create = world.tool(
+        effect="external_write", redact=["body"], result={"body": "secret text", "token": "sk-abcdefgh12345678"}
+    )
 
     value = world.guard().call(create, {"subject": "a", "body": "secret text"})
 
@@ -416,7 +422,9 @@ def test_a_dead_owner_on_this_host_is_noticed_at_once(world):
     guard.run(create, {"subject": "a"})
     claim = world.store.claims(NS)[0]
     host, boot, _, _ = claim.owner.split(":")
-    dead = Claim(claim.key, "started", claim.value, "conv", f"{host}:{boot}:999999999:1", now().timestamp() + 999, claim.version + 1)
+    dead = Claim(
+        claim.key, "started", claim.value, "conv", f"{host}:{boot}:999999999:1", now().timestamp() + 999, claim.version + 1
+    )
     world.store.commit(NS, Commit("conversation/conv", swaps=(dead,)), now())
 
     assert [row["status"]["phase"] for row in calls(world.store, NS, now())] == ["Unknown"]
@@ -505,7 +513,9 @@ def test_a_framework_runs_the_tool_in_its_own_way(world):
 def test_the_events_say_what_was_called_and_what_came_of_it(world):
     world.say(Message.user("go"))
     world.plan(("c00000001", "create_ticket", {"subject": "a"}))
-    outcome = world.guard(execution="exec-20260101-001").run(world.tool(effect="financial"), {"subject": "a"}, call_id="c00000001")
+    outcome = world.guard(execution="exec-20260101-001").run(
+        world.tool(effect="financial"), {"subject": "a"}, call_id="c00000001"
+    )
 
     (_, requested), (_, completed) = world.events("ToolCallRequested", "ToolCallCompleted")
     assert requested["key"] == completed["key"] == outcome.key

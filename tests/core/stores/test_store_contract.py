@@ -1,6 +1,7 @@
 """What every store must do, whichever engine it stands on."""
 
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,7 +54,7 @@ def test_what_was_committed_is_read_back_equal(store):
     )
 )
 def test_the_hash_chain_holds_for_any_payload(store, payloads):
-    log = f"conversation/{id(payloads)}"
+    log = f"conversation/{uuid.uuid4()}"
 
     put(store, *(Draft("GoalSet", payload) for payload in payloads), log=log)
 
@@ -231,7 +232,7 @@ _MONEY = st.lists(st.tuples(st.sampled_from(["hold", "settle"]), st.integers(0, 
 @EXAMPLES
 @given(steps=_MONEY)
 def test_held_and_spent_never_pass_the_cap_and_never_fall_below_nothing(store, steps):
-    account, cap, held, spent = f"account/{id(steps)}", 100, {}, 0
+    account, cap, held, spent = f"account/{uuid.uuid4()}", 100, {}, 0
 
     for number, (step, amount, real) in enumerate(steps):
         if step == "hold":
