@@ -67,8 +67,11 @@ if TYPE_CHECKING:
     from joch_core.resources.events import Event
     from joch_core.resources.model import Model
     from joch_core.resources.route import ModelRoute
+    from joch_core.resources.tools import ToolDeclaration, declaration, tool
     from joch_core.stores import open_store
     from joch_core.stores.base import Store
+    from joch_core.stores.guard_steps import ToolOutcome, current_key
+    from joch_core.stores.ledger import Guard
     from joch_core.stores.threads import GraphCheckpoint, GraphItems, GraphWrite, StoredCheckpoint, Threads
 
 #: Where the names live, the cheapest room first.
@@ -81,6 +84,9 @@ _ROOMS = (
     "joch_core.resources.events",
     "joch_core.stores.base",
     "joch_core.migration.check",
+    "joch_core.resources.tools",
+    "joch_core.stores.ledger",
+    "joch_core.stores.guard_steps",
     "joch_core.app.explain",
     "joch_core.resources.route",
     "joch_core.resources.model",
@@ -108,6 +114,7 @@ __all__ = [
     "GraphCheckpoint",
     "GraphItems",
     "GraphWrite",
+    "Guard",
     "Image",
     "InvalidArgument",
     "InvalidResource",
@@ -144,16 +151,21 @@ __all__ = [
     "Text",
     "Threads",
     "ToolCall",
+    "ToolDeclaration",
+    "ToolOutcome",
     "ToolResult",
     "ToolSpec",
     "Usage",
     "call_id",
+    "current_key",
+    "declaration",
     "default_store_url",
     "is_call_id",
     "message_from_json",
     "message_to_json",
     "open_store",
     "read_request",
+    "tool",
 ]
 
 

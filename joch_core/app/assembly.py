@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from joch_core.app.conversation import Conversation
 from joch_core.app.intake import Intake, take_in
-from joch_core.app.ports import DEFAULT_TOTAL_S, CallPorts
+from joch_core.app.ports import DEFAULT_TOTAL_S, OPEN_S, CallPorts
 from joch_core.app.request import demanded
 from joch_core.app.stretch import prepare_in_conversation
 from joch_core.capabilities import Target
@@ -142,22 +142,27 @@ def _situation(
             models[backend] = joch.catalog.model(backend)
         except JochError as error:
             problems[backend] = error.message
-    origins = {model.target(backend).origin for backend, model in models.items()}
+    origins = {backend: model.target(backend).origin for backend, model in models.items()}
+    breakers = joch.health.snapshot(origins.values())
+    now_s = time.monotonic()
+    quiet_s = route.spec.health.open_seconds or OPEN_S
+    ill = {backend for backend, origin in origins.items() if not breakers[origin].is_well(now_s, quiet_s)}
     return Situation(
         models=models,
         problems=problems,
-        breakers=joch.health.snapshot(origins),
-        now_s=time.monotonic(),
+        breakers=breakers,
+        now_s=now_s,
         spent_micro_usd=spent_micro_usd,
-        first=None if intake is None else _stays_on(route, intake, execution),
+        first=None if intake is None else _stays_on(route, intake, execution, ill),
     )
 
 
-def _stays_on(route: ModelRoute, intake: Intake, execution: str | None) -> str | None:
+def _stays_on(route: ModelRoute, intake: Intake, execution: str | None, ill: Collection[str]) -> str | None:
     """The backend that is asked first, against the route's own order.
 
     An operator's choice holds until the next one or a route edit. After a failover the conversation stays while its
-    execution runs (`failback: next_execution`), for good (`never`), or not at all (`immediate`).
+    execution runs, and as long as every better candidate has failed lately (`failback: next_execution`), for good
+    (`never`), or not at all (`immediate`).
     """
     switch = intake.history.switch
     if switch is None or switch.to not in route.candidates:
@@ -170,7 +175,9 @@ def _stays_on(route: ModelRoute, intake: Intake, execution: str | None) -> str |
         case "immediate":
             return None
         case "next_execution":
-            return switch.to if execution is not None and switch.execution == execution else None
+            better = route.candidates[: route.candidates.index(switch.to)]
+            running = execution is not None and switch.execution == execution
+            return switch.to if running or all(backend in ill for backend in better) else None
 
 
 def _demand(route: ModelRoute, request: ModelRequest, intake: Intake | None, *, streaming: bool) -> Demand:

@@ -6,12 +6,12 @@ import asyncio
 import builtins
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from joch_core.app import moving
 from joch_core.app.assembly import Assembly, Caller, assemble
@@ -33,10 +33,13 @@ from joch_core.resources.documents import load
 from joch_core.resources.events import Event, conversation_log, execution_log
 from joch_core.resources.route import ModelRoute, route_of
 from joch_core.resources.state import StateCheckpoint
+from joch_core.resources.tool import Tool
+from joch_core.resources.tools import ToolDeclaration, declared_by, tool
 from joch_core.routing import drive
 from joch_core.routing.health import Health
 from joch_core.stores import open_store
 from joch_core.stores.base import Query, Store
+from joch_core.stores.ledger import Guard, calls
 
 RouteLike = str | ModelRoute | Sequence[str]
 
@@ -293,6 +296,40 @@ class Joch:
     def import_conversation(self, data: Json, *, name: str | None = None) -> Conversation:
         """Take in what `Conversation.export` wrote. An edited log is refused by its hash."""
         return self.conversation(moving.import_conversation(self, data, name))
+
+    #: Declares a tool's side effect: `@joch.tool(effect="external_write")`; see `joch_core.tool`.
+    tool = staticmethod(tool)
+
+    def guard(
+        self,
+        conversation: str | None = None,
+        *,
+        execution: Run | str | None = None,
+        declarations: Mapping[str, ToolDeclaration] | None = None,
+        **settings: Any,
+    ) -> Guard:
+        """The guard of this conversation's side effects: `guard.call(create_ticket, {…}, call_id=…)`.
+
+        `declarations` declare tools that do not say it themselves; `settings` are those of `stores.ledger.Guard`.
+        """
+        if conversation is None and isinstance(execution, Run):
+            conversation = execution.conversation
+        if not conversation:
+            raise InvalidArgument("a guard needs the name of the conversation whose side effects it guards")
+        name = execution.name if isinstance(execution, Run) else execution
+        declared = {one.name: declared_by(one) for one in self.catalog.all(Tool)}
+        return Guard(
+            self.store,
+            self.namespace,
+            conversation,
+            execution=name,
+            declarations={**declared, **(declarations or {})},
+            **settings,
+        )
+
+    def calls(self, *, in_doubt: bool = False) -> Sequence[Json]:
+        """The ledger: a `ToolCall` resource for each call; calls of dead owners are marked first."""
+        return calls(self.store, self.namespace, datetime.now(UTC), in_doubt_only=in_doubt)
 
     def list(self, kind: str) -> builtins.list[Json]:
         """All resources of a kind, with their status."""

@@ -25,7 +25,7 @@ from joch_core.wire import wire
 DEFAULT_TIMEOUTS = Timeouts()
 DEFAULT_TOTAL_S = 900.0
 _OPEN_AFTER_FAILURES = 3
-_OPEN_S = 15.0
+OPEN_S = 15.0
 
 #: The variable that a Secret resource names; None if there is no such Secret.
 SecretVariable = Callable[[str], str | None]
@@ -131,8 +131,8 @@ class CallPorts:
             step.target.origin,
             time.monotonic(),
             threshold=health.open_after_failures or _OPEN_AFTER_FAILURES,
-            open_s=health.open_seconds or _OPEN_S,
-            retry_after_s=(fault.retry_after_s or _OPEN_S) if limited else None,
+            open_s=health.open_seconds or OPEN_S,
+            retry_after_s=(fault.retry_after_s or OPEN_S) if limited else None,
         )
 
 

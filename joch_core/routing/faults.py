@@ -47,6 +47,7 @@ class Rules:
 
 #: Statuses after which one more request to the same backend is worth it. 503 and 529 say: not now.
 _RETRY_STATUS = frozenset({408, 409, 500, 502, 504})
+_CONFLICT = 409
 _BACKOFF_S = 0.25
 
 
@@ -62,6 +63,8 @@ def action(fault: ProviderError, rules: Rules, *, requests: int, jitter: float) 
     after = _after(fault, rules)
     if requests > 1 or fault.retryable is False:
         return after
+    if fault.status in _RETRY_STATUS:
+        return Retry(_BACKOFF_S * (1 + jitter))
     match fault.kind:
         case "rate_limit":
             wait_s = fault.retry_after_s
@@ -69,9 +72,8 @@ def action(fault: ProviderError, rules: Rules, *, requests: int, jitter: float) 
                 return Retry(wait_s)
         case "connection" | "stream_incomplete":
             return Retry(_BACKOFF_S * jitter)
-        case "server_error" | "timeout" | "overloaded" | "other":
-            if fault.status in _RETRY_STATUS or fault.code in ("unreadable", "empty"):
-                return Retry(_BACKOFF_S * (1 + jitter))
+        case "server_error" | "other" if fault.code in ("unreadable", "empty"):
+            return Retry(_BACKOFF_S * (1 + jitter))
     return after
 
 
@@ -79,6 +81,8 @@ def _after(fault: ProviderError, rules: Rules) -> Action:
     """What follows when this backend is given up."""
     if fault.code == "certificate":
         return Stop()
+    if fault.status == _CONFLICT:
+        return GoOver("outage") if rules.on_error else Stop()
     match fault.kind:
         case "invalid_request" | "content_filter":
             # A plain 400 fails everywhere alike; a content filter is not to be laundered through another provider.

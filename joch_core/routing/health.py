@@ -21,17 +21,19 @@ class Breaker:
     open_until_s: float = 0.0
     probing: bool = False
     seen: bool = False
+    failed_at_s: float | None = None
 
     def failed(self, now_s: float, *, threshold: int, open_s: float, retry_after_s: float | None = None) -> Breaker:
         """After a failure. A rate limit with Retry-After opens at once, until then, and is no sign of ill health."""
         if retry_after_s is not None:
-            return replace(self, open_until_s=max(self.open_until_s, now_s + retry_after_s), probing=False, seen=True)
+            until_s = max(self.open_until_s, now_s + retry_after_s)
+            return replace(self, open_until_s=until_s, probing=False, seen=True, failed_at_s=now_s)
         failures = self.failures + 1
         if failures < threshold and not self.probing:
-            return replace(self, failures=failures, seen=True)
+            return replace(self, failures=failures, seen=True, failed_at_s=now_s)
         openings = self.openings + 1
         until_s = now_s + min(_MAX_OPEN_S, open_s * 2 ** (openings - 1))
-        return Breaker(failures, openings, until_s, probing=False, seen=True)
+        return Breaker(failures, openings, until_s, probing=False, seen=True, failed_at_s=now_s)
 
     def succeeded(self) -> Breaker:
         """After an answer that ended in order."""
@@ -40,6 +42,10 @@ class Breaker:
     def is_open(self, now_s: float) -> bool:
         """Is the backend passed over right now?"""
         return now_s < self.open_until_s
+
+    def is_well(self, now_s: float, quiet_s: float) -> bool:
+        """Has it not failed for a while? A conversation that has left it may go back then."""
+        return not self.is_open(now_s) and (self.failed_at_s is None or now_s - self.failed_at_s >= quiet_s)
 
     def condition(self, now_s: float) -> Condition:
         """The health as `status` shows it."""
