@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from joch_core.messages import Json
 from joch_core.resources.base import Flag, Resource, Spec
+from joch_core.resources.tools import EFFECT_LEVELS, EffectLevel
 
-#: Levels of a side effect, from harmless to grave.
-EffectLevel = Literal[
-    "read_only", "local_write", "external_write", "communication", "code_execution", "financial", "privileged"
-]
-EFFECT_LEVELS: tuple[EffectLevel, ...] = get_args(EffectLevel)
+__all__ = ["EFFECT_LEVELS", "CallEffects", "EffectLevel", "Tool", "ToolEffects", "ToolSpec"]
 
 
 class _Effects(Spec):

@@ -5,11 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
 from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
-from joch_core.resources.tool import EFFECT_LEVELS, EffectLevel, Tool
+
+if TYPE_CHECKING:
+    from joch_core.resources.tool import Tool
+
+#: Levels of a side effect, from harmless to grave.
+EffectLevel = Literal[
+    "read_only", "local_write", "external_write", "communication", "code_execution", "financial", "privileged"
+]
+EFFECT_LEVELS: tuple[EffectLevel, ...] = get_args(EffectLevel)
 
 Repeat = Literal["per_epoch", "across_boundary", "always", "once_per_conversation"]
 REPEATS: tuple[Repeat, ...] = get_args(Repeat)
