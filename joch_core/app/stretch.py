@@ -56,7 +56,7 @@ def move(intake: Intake, request: ModelRequest, target: Target, source: Target |
     """
     history = intake.history
     bounds = _bounds(intake, request, target, migration)
-    window = recent_window(history.entries, bounds.window_tokens)
+    window = recent_window(history.entries, bounds.window_tokens, bounds.room_tokens)
     whole = replace(request, messages=intake.messages)
     # The losses are those of the whole conversation: what is summarised away is lost to the new model, too.
     gaps = switch_gaps(intake.messages, project(whole, target), target, source)

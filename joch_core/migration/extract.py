@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from joch_core.capabilities import Gap
 from joch_core.messages import Json
@@ -23,7 +23,8 @@ _GOAL_CHARS, _ITEM_CHARS, _HEURISTIC_CHARS = 500, 240, 280
 _DECISIONS_NEW, _DECISIONS_OLD = 15, 5
 _QUESTIONS, _ARTIFACTS, _MEMORIES, _LEDGER_ROWS = 10, 20, 20, 30
 _MARKER = re.compile(r"^(Goal|Decision|Open question|Task):\s*(\S.*)$", re.MULTILINE)
-_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+#: A code fence, also one that is never closed.
+_FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.MULTILINE | re.DOTALL)
 _QUESTION = re.compile(r"[^.!?\n]*\?(?=\s|$)")
 
 
@@ -39,6 +40,12 @@ class Checkpoint:
         """Where the recent window begins."""
         return int(self.spec["windowFrom"])
 
+    @property
+    def question(self) -> int | None:
+        """The user's turn that stands before the window, where the window begins inside an agent's loop."""
+        found = self.spec.get("questionAt")
+        return None if found is None else int(found)
+
 
 @dataclass(slots=True)
 class _Marked:
@@ -46,8 +53,8 @@ class _Marked:
 
     goal: str | None = None
     task: str | None = None
-    decisions: list[str] | None = None
-    questions: list[str] | None = None
+    decisions: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
 
 def build_checkpoint(
@@ -64,11 +71,11 @@ def build_checkpoint(
     """
     truncated: Json = {}
     marked = _markers(history)
-    window_from = window[0].sequence if window else history.head_sequence + 1
+    question, window_from = _window_of(history, window)
     summary: Json = {
         "userGoal": _cut(history.goal or marked.goal or _first_user(history), _GOAL_CHARS, "userGoal", truncated),
         "currentTask": _cut(history.task or marked.task or _last_user(history), _GOAL_CHARS, "currentTask", truncated),
-        "decisions": _decisions([*(marked.decisions or ()), *history.decisions], truncated),
+        "decisions": _decisions([*marked.decisions, *history.decisions], truncated),
         "openQuestions": _items(_questions(history, marked), _QUESTIONS, "openQuestions", truncated),
         "activeArtifacts": _items(history.artifacts, _ARTIFACTS, "activeArtifacts", truncated),
         "relevantMemoryRefs": _items(list(history.memories), _MEMORIES, "relevantMemoryRefs", truncated),
@@ -79,12 +86,13 @@ def build_checkpoint(
         "toBackend": to_backend,
         "summary": summary,
         "pinned": list(history.pinned),
-        "ledger": _ledger(history.actions.values(), window_from, truncated),
+        "ledger": _ledger(history, window_from, truncated),
         "capabilityDeltas": [gap.as_json() for gap in gaps if gap.level != "ok"],
         "truncated": truncated,
         "headSeq": history.head_sequence,
         "headHash": history.head_hash,
         "windowFrom": window_from,
+        "questionAt": question,
         "algorithm": ALGORITHM,
     }
     spec = {name: value for name, value in spec.items() if value is not None}
@@ -92,9 +100,20 @@ def build_checkpoint(
     return Checkpoint(f"chk-{digest[:12]}", spec)
 
 
+def _window_of(history: History, window: Sequence[Entry]) -> tuple[int | None, int]:
+    """Where the window begins, and the user's turn that goes over before it if there is a hole between the two."""
+    if not window:
+        return None, history.head_sequence + 1
+    if len(window) > 1:
+        between = any(window[0].sequence < entry.sequence < window[1].sequence for entry in history.entries)
+        if between:
+            return window[0].sequence, window[1].sequence
+    return None, window[0].sequence
+
+
 def _markers(history: History) -> _Marked:
     """Lines `Goal:`, `Decision:`, `Open question:`, `Task:` of the user and the operator, outside code fences."""
-    marked = _Marked(decisions=[], questions=[])
+    marked = _Marked()
     texts = [] if history.operator_prompt is None else [history.operator_prompt.text]
     texts += [entry.message.text for entry in history.entries if entry.message.role == "user"]
     for text in texts:
@@ -106,9 +125,9 @@ def _markers(history: History) -> _Marked:
                 case "Task":
                     marked.task = words
                 case "Decision":
-                    (marked.decisions or []).append(words)
+                    marked.decisions.append(words)
                 case _:
-                    (marked.questions or []).append(words)
+                    marked.questions.append(words)
     return marked
 
 
@@ -125,7 +144,7 @@ def _last_user(history: History) -> str | None:
 
 
 def _questions(history: History, marked: _Marked) -> list[str]:
-    explicit = [*(marked.questions or ()), *history.questions.values()]
+    explicit = [*marked.questions, *history.questions.values()]
     if explicit:
         return explicit
     last = history.entries[-1].message if history.entries else None
@@ -157,31 +176,62 @@ def _unique(texts: Sequence[str]) -> list[str]:
     return list(found.values())
 
 
-def _ledger(actions: Iterable[Action], window_from: int, truncated: Json) -> list[Json]:
+def _ledger(history: History, window_from: int, truncated: Json) -> list[Json]:
     """What was done outside the window, newest last; every call whose outcome is unknown, wherever it stands."""
-    done: list[Json] = []
-    unknown: list[Json] = []
-    for action in sorted(actions, key=lambda action: action.sequence):
-        open_ = action.phase in ("Running", "Unknown")
-        if action.effect == "read_only" or (action.sequence >= window_from and not open_):
-            continue
-        row: Json = {
-            "n": action.sequence,
-            "what": action.tool,
-            "with": _arguments(action.args),
-            "outcome": "unknown: do not repeat, verify first"
-            if open_
-            else "done"
-            if action.phase == "Succeeded"
-            else "failed",
-            "key": action.key[:16],
-            "turn": action.turn,
-        }
-        (unknown if open_ else done).append(row)
+    known = history.actions.values()
+    rows = [
+        _row(action) for action in known if action.effect != "read_only" and (action.sequence < window_from or _open(action))
+    ]
+    rows += _unguarded(history, {action.call_id for action in known}, window_from)
+    rows.sort(key=lambda row: (int(row["n"]), row["what"], row["with"]))
+    done = [row for row in rows if not row["outcome"].startswith("unknown")]
     if len(done) > _LEDGER_ROWS:
         truncated["ledger"] = len(done) - _LEDGER_ROWS
-        done = done[-_LEDGER_ROWS:]
-    return sorted([*done, *unknown], key=lambda row: int(row["n"]))
+        gone = {id(row) for row in done[:-_LEDGER_ROWS]}
+        rows = [row for row in rows if id(row) not in gone]
+    return rows
+
+
+_UNKNOWN = "unknown: do not repeat, verify first"
+
+
+def _open(action: Action) -> bool:
+    return action.phase in ("Running", "Unknown")
+
+
+def _row(action: Action) -> Json:
+    outcome = _UNKNOWN if _open(action) else "done" if action.phase == "Succeeded" else "failed"
+    return {
+        "n": action.sequence,
+        "what": action.tool,
+        "with": _arguments(action.args),
+        "outcome": outcome,
+        "key": action.key[:16],
+        "turn": action.turn,
+    }
+
+
+def _unguarded(history: History, guarded: Container[str], window_from: int) -> list[Json]:
+    """Calls that were made without the ledger: a tool that says nothing counts as one that changes the world."""
+    results = {result.call_id: result for entry in history.entries for result in entry.message.tool_results}
+    rows: list[Json] = []
+    for entry in history.entries:
+        if entry.sequence >= window_from:
+            break
+        for call in entry.message.tool_calls:
+            if call.id in guarded:
+                continue
+            result = results.get(call.id)
+            outcome = _UNKNOWN if result is None else "failed" if result.error else "done"
+            row = {
+                "n": entry.sequence,
+                "what": call.name,
+                "with": _arguments(call.args),
+                "outcome": outcome,
+                "turn": entry.turn,
+            }
+            rows.append(row)
+    return rows
 
 
 def _arguments(args: Json) -> str:

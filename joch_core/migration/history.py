@@ -61,6 +61,10 @@ class History:
     backend: str | None = None
     execution: str | None = None
     route: str | None = None
+    #: What the newest execution has come to: micro-USD, requests to models, calls of tools.
+    execution_cost: int = 0
+    execution_requests: int = 0
+    execution_tools: int = 0
     switch: Switch | None = None
     checkpoint: str | None = None
     #: The spec of the checkpoint that the current stretch renders from, and the sequence of its last event.
@@ -75,11 +79,12 @@ class History:
     actions: dict[str, Action] = field(default_factory=dict)
     _turns: int = 0
     _specs: dict[str, Json] = field(default_factory=dict)
+    _texts: dict[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
 
     def snapshot(self) -> History:
         """A copy that later events do not change."""
         twin = copy(self)
-        for name in ("entries", "decisions", "pinned", "questions", "artifacts", "memories", "actions", "_specs"):
+        for name in ("entries", "decisions", "pinned", "questions", "artifacts", "memories", "actions", "_specs", "_texts"):
             setattr(twin, name, copy(getattr(self, name)))
         return twin
 
@@ -93,8 +98,14 @@ class History:
                 self._add(event)
             case "HistoryRewritten":
                 self.entries = self.entries[: payload["keep"]]
+            case "ExecutionCreated":
+                self.execution_cost = self.execution_requests = self.execution_tools = 0
+            case "ModelCallFailed":
+                self.execution_requests += 1
             case "ModelCallCompleted":
                 self.backend = payload["backend"]
+                self.execution_requests += 1
+                self.execution_cost += round(float(payload.get("costUsd") or 0) * 1_000_000)
             case "RouteDecided":
                 self.route = payload.get("route") or self.route
             case "CheckpointCreated":
@@ -140,6 +151,7 @@ class History:
         payload = event.payload
         known = self.actions.get(payload["key"])
         if event.type == "ToolCallRequested":
+            self.execution_tools += 1
             args = payload.get("args") or {}
             self.actions[payload["key"]] = Action(
                 event.sequence, payload["key"], payload.get("callId") or "", payload["tool"],
@@ -152,6 +164,19 @@ class History:
                 known.args if known else {}, payload["phase"], known.turn if known else self._turns,
                 payload.get("output"),
             )  # fmt: skip
+
+    def memories_until(self, sequence: int) -> dict[str, str | None]:
+        """The texts of the memories as they stood at this event: what was rendered once stays as it was."""
+        return {
+            ref: next((text for at, text in reversed(self._texts.get(ref, ())) if at <= sequence), None)
+            for ref in self.memories
+        }
+
+    def _remembered(self, ref: str, text: str | None) -> None:
+        known = self.memories.get(ref)
+        if text and text != known:
+            self._texts[ref] = (*self._texts.get(ref, ()), (self.head_sequence, text))
+        self.memories[ref] = text or known
 
     def _recorded(self, type_: str, payload: Json) -> None:
         match type_:
@@ -174,7 +199,7 @@ class History:
                 if payload["ref"] not in self.artifacts:
                     self.artifacts.append(payload["ref"])
             case "MemoryWritten" | "MemoryRead":
-                self.memories[payload["ref"]] = payload.get("text") or self.memories.get(payload["ref"])
+                self._remembered(payload["ref"], payload.get("text"))
 
 
 def same(text: str) -> str:
@@ -235,6 +260,8 @@ def _content(message: Message) -> tuple[object, ...]:
                 parts.append(("call", part.id))
             case "tool_result":
                 parts.append(("result", part.call_id, part.text))
-            case "image" | "file" | "audio":
+            case "image" | "audio":
                 parts.append((part.type, part.url, part.data))
+            case "file":
+                parts.append((part.type, part.url, part.data, part.file_id))
     return (message.role, "".join(text), *parts)
