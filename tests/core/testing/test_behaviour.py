@@ -11,7 +11,10 @@ import anthropic
 import jsonschema
 import openai
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from joch_core.cli.simulate import simulate
 from joch_core.errors import InvalidArgument
 from joch_core.testing import Simulator, read_script
 from joch_core.testing.behaviour import Question, answer, mentions, sample, wanted_calls
@@ -271,3 +274,22 @@ def test_the_command_prints_what_to_paste_and_ends_on_an_interrupt():
     finally:
         process.kill()
     assert (process.returncode, rest, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--port", "{port}"], 1, "cannot be opened"),
+        (["--script", "absent.yaml"], 2, "no such file"),
+        (["--script", "{wrong}"], 1, "a turn has no field"),
+    ],
+)
+def test_the_command_says_what_is_wrong(sim, tmp_path, arguments, code, told):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("turns: [{texts: x}]")
+    command = typer.Typer()
+    command.command()(simulate)
+    port = sim.url.rpartition(":")[2]
+    done = CliRunner().invoke(command, [argument.format(port=port, wrong=wrong) for argument in arguments])
+    assert done.exit_code == code
+    assert told in done.output
