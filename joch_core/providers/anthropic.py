@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ class Anthropic:
         import anthropic
         import httpx2
 
-        stream_cls = anthropic.AsyncStream if isinstance(client, anthropic.AsyncAnthropic) else anthropic.Stream
+        # The clients for clouds have no class in common with `AsyncAnthropic` but a private one.
+        stream_cls = anthropic.AsyncStream if inspect.iscoroutinefunction(client.post) else anthropic.Stream
         read_s = max(timeouts.first_content_s, timeouts.between_chunks_s)
         return client.post(
             path,

@@ -7,9 +7,11 @@ its typed transform of the body, which costs more than everything else together 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
 from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
@@ -61,9 +63,35 @@ class OpenAICompatible(OpenAI):
 
 
 class AzureOpenAI(OpenAI):
-    """Azure OpenAI: `baseUrl` is the resource's endpoint; the model is the deployment's name."""
+    """Azure OpenAI: `baseUrl` is the resource's endpoint, and the model is the deployment's name.
 
-    key_variables: Sequence[str] = ("AZURE_OPENAI_API_KEY",)
+    With an API version (`endpoint.options.apiVersion`, else OPENAI_API_VERSION) the deployment stands in the path. Without one
+    Azure's newer form is spoken, which has none: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
+    """
+
+    key_variables: Sequence[str] = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+
+    def clients(self, endpoint: Endpoint) -> Clients:
+        """Clients with the SDK's retries off. A key that is a token of Microsoft Entra goes out as a bearer."""
+        try:
+            import openai
+        except ImportError as error:
+            raise missing_sdk("openai", error) from None
+        place = endpoint.base_url or os.environ.get("AZURE_OPENAI_ENDPOINT")
+        if place is None:
+            raise InvalidArgument("Azure OpenAI needs a place: set endpoint.baseUrl of the Model, or AZURE_OPENAI_ENDPOINT")
+        place = place.rstrip("/").removesuffix("/openai")
+        version = endpoint.options.get("apiVersion") or os.environ.get("OPENAI_API_VERSION")
+        options: dict[str, Any] = {"max_retries": 0}
+        if version is None or place.endswith("/v1"):
+            options["api_key"] = endpoint.api_key or "none"
+            options["base_url"] = place if place.endswith("/v1") else f"{place}/openai/v1"
+            return Clients(lambda: openai.OpenAI(**options), lambda: openai.AsyncOpenAI(**options))
+        options["azure_endpoint"], options["api_version"] = place, str(version)
+        # An Entra token is a JWT, three texts joined by dots, of which the first begins so; a key has no dots.
+        is_token = (endpoint.api_key or "").startswith("eyJ")
+        options["azure_ad_token" if is_token else "api_key"] = endpoint.api_key or "none"
+        return Clients(lambda: openai.AzureOpenAI(**options), lambda: openai.AsyncAzureOpenAI(**options))
 
 
 def _timeout(timeout: Any, timeouts: Timeouts) -> Any:
