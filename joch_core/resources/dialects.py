@@ -123,6 +123,8 @@ _CLAUDE_4_PLUS = r"claude-(opus|sonnet|haiku)-(4-[1-9]|[5-9])(?!\d)"
 _CLAUDE_NO_PREFILL = r"claude-((opus|sonnet)-4-[6-9](?!\d)|(opus|sonnet|haiku)-[5-9](?!\d)|fable|mythos)"
 _CLAUDE_NO_SAMPLING = r"claude-(opus-4-[7-9](?!\d)|(opus|sonnet|haiku)-[5-9](?!\d)|fable|mythos)"
 _CLAUDE_NO_FORCE = r"claude-(fable|mythos|(opus|sonnet)-5-[5-9])"
+#: Claude 3.7 to 4.5 think within a budget of tokens: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+_CLAUDE_BUDGET = r"claude-(3-7|(opus|sonnet|haiku)-4(-[0-5](?!\d)|-20\d\d|@|$))"
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -155,6 +157,7 @@ FAMILIES: tuple[Family, ...] = (
         "anthropic-messages", _CLAUDE_NO_SAMPLING, {"parameters": frozenset({"stop", "max_tokens", "parallel_tool_calls"})}
     ),
     Family("anthropic-messages", _CLAUDE_NO_FORCE, {"forced_tool_choice": False}),
+    Family("anthropic-messages", _CLAUDE_BUDGET, {"reasoning_budget": True}),
     Family(
         "gemini-generate",
         r"^gemini-([3-9]|\d\d|pro-latest|flash-latest)",
@@ -167,7 +170,7 @@ FAMILIES: tuple[Family, ...] = (
             "reasoning_levels": ("low", "medium", "high"),
         },
     ),
-    Family("gemini-generate", r"^gemini-2\.5", {"reasoning_levels": ("low", "medium", "high")}),
+    Family("gemini-generate", r"^gemini-2\.5", {"reasoning_levels": ("low", "medium", "high"), "reasoning_budget": True}),
 )
 
 

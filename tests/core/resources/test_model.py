@@ -203,3 +203,24 @@ def test_an_unknown_price_is_none_and_a_local_model_is_free() -> None:
     assert model("ollama").worst_case_micro_usd(1_000, 1_000) == 0
     assert model("openai-compatible", endpoint={"type": "local"}).worst_case_micro_usd(1, 1) == 0
     assert model("ollama", endpoint={"type": "hosted"}).worst_case_micro_usd(1, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "budget"),
+    [
+        ("anthropic", "claude-3-5-sonnet-20241022", False),
+        ("anthropic", "claude-3-7-sonnet-20250219", True),
+        ("anthropic", "claude-sonnet-4-20250514", True),
+        ("anthropic", "claude-sonnet-4-0", True),
+        ("anthropic", "claude-opus-4-1-20250805", True),
+        ("anthropic", "claude-haiku-4-5-20251001", True),
+        ("anthropic", "claude-sonnet-4-6", False),
+        ("anthropic", "claude-opus-5", False),
+        ("bedrock", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("vertex", "claude-sonnet-4@20250514", True),
+        ("google", "gemini-2.5-flash", True),
+        ("google", "gemini-3-pro-preview", False),
+    ],
+)
+def test_thinking_is_a_budget_of_tokens_where_the_model_knows_no_levels(provider: str, name: str, budget: bool) -> None:
+    assert model(provider, name).dialect().reasoning_budget is budget
