@@ -18,6 +18,7 @@ from joch_core.app.stretch import prepare_in_conversation
 from joch_core.capabilities import Target
 from joch_core.errors import InvalidArgument, JochError
 from joch_core.messages import Json, ModelRequest
+from joch_core.migration.history import History
 from joch_core.projection import project
 from joch_core.projection.tokens import estimate_tokens
 from joch_core.resources.events import Draft
@@ -27,7 +28,7 @@ from joch_core.resources.route import ModelRoute
 from joch_core.resources.secret import Secret
 from joch_core.routing.candidates import Demand, Situation, Verdict, select
 from joch_core.routing.faults import Rules, SwitchReason
-from joch_core.routing.flow import Account, Call, Ends, model_call
+from joch_core.routing.flow import Account, Call, Ends, Totals, model_call
 from joch_core.routing.judge import Judge, Judgement, allow_all, judge, model_facts
 from joch_core.routing.steps import Flow, Prepared
 
@@ -98,6 +99,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         execution=execution,
         open_execution=opens,
         ends=ends,
+        so_far=Totals() if intake is None or execution is None else _so_far(intake.history),
         on_interrupt=caller.on_interrupt,
         account=_account(route, account),
         span_id=uuid.uuid4().hex[:16],
@@ -125,6 +127,10 @@ def _execution(caller: Caller, intake: Intake | None, now: datetime) -> tuple[st
     if running is None or intake.new_turn:
         return None, day, "answered"
     return running, None, "answered"
+
+
+def _so_far(history: History) -> Totals:
+    return Totals(history.execution_cost, history.execution_requests, history.execution_tools)
 
 
 def _before(intake: Intake | None, route: ModelRoute, opens: str | None) -> tuple[Draft, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from joch_core.app.assembly import target_of
 from joch_core.app.intake import Intake, take_in
+from joch_core.app.status import checkpoint_document
 from joch_core.app.stretch import move, report_lines
 from joch_core.capabilities import Gap, Target
 from joch_core.errors import ContextTooSmall, InvalidArgument, MigrationRefused, NotFound, PolicyDenied
@@ -103,9 +104,7 @@ def switch(joch: Joch, request: ModelRequest, conversation: str, to: str, reason
     marked = tuple(replace(draft, execution=history.execution, span_id=span, agent=agent) for draft in drafts)
     commit = Commit(conversation_log(conversation), marked, turn=history.turn)
     joch.store.commit(joch.namespace, commit, datetime.now(UTC))
-    (checkpoint,) = from_json(
-        [{"apiVersion": "joch.dev/v1alpha1", "kind": "StateCheckpoint", "metadata": {"name": name}, "spec": spec}]
-    )
+    (checkpoint,) = from_json([checkpoint_document(name, spec)])
     assert isinstance(checkpoint, StateCheckpoint)
     return checkpoint
 

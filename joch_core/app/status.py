@@ -13,6 +13,7 @@ from joch_core.app.explain import execution_status
 from joch_core.errors import NotFound
 from joch_core.messages import Json
 from joch_core.resources.base import nearest
+from joch_core.resources.documents import from_json
 from joch_core.resources.events import Event, instant
 from joch_core.resources.kinds import FOLDS, kind_named
 from joch_core.resources.model import Model
@@ -162,11 +163,9 @@ def _checkpoints(joch: Joch) -> Iterator[tuple[Event, list[Event]]]:
 def _checkpoint(created: Event, events: Sequence[Event]) -> Json:
     name = created.payload["name"]
     applied = [event for event in events if event.type == "CheckpointApplied" and event.payload["name"] == name]
+    (resource,) = from_json([checkpoint_document(name, created.payload["spec"])])
     return {
-        "apiVersion": "joch.dev/v1alpha1",
-        "kind": "StateCheckpoint",
-        "metadata": {"name": name},
-        "spec": created.payload["spec"],
+        **resource.document(),
         "status": {
             "phase": "Applied" if applied else "Created",
             "createdAt": instant(created.at),
@@ -174,6 +173,11 @@ def _checkpoint(created: Event, events: Sequence[Event]) -> Json:
             "appliedAt": instant(applied[-1].at) if applied else None,
         },
     }
+
+
+def checkpoint_document(name: str, spec: Json) -> Json:
+    """A checkpoint as the YAML document that the specification shows."""
+    return {"apiVersion": "joch.dev/v1alpha1", "kind": "StateCheckpoint", "metadata": {"name": name}, "spec": spec}
 
 
 def _executions(joch: Joch) -> dict[str, list[Event]]:

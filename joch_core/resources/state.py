@@ -124,6 +124,10 @@ class CheckpointSpec(Spec):
     """The last event that went in."""
     head_hash: str | None = None
     """The running hash of the log there."""
+    window_from: int | None = None
+    """The first event that goes over word for word."""
+    question_at: int | None = None
+    """The user's turn before the window, where that begins in the middle of an agent's work."""
     algorithm: str | None = None
     """How it was made."""
     model_summary: Json | None = None

@@ -36,6 +36,15 @@ Ends = Literal["always", "answered", "never"]
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """What an execution has come to before this call; `cost` is micro-USD."""
+
+    cost: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The account of a cap that holds over several calls, in integer micro-USD."""
 
@@ -71,6 +80,7 @@ class Call:
     execution: str | None = None
     open_execution: str | None = None
     ends: Ends = "never"
+    so_far: Totals = Totals()
     on_interrupt: str = "error"
     account: Account | None = None
     trace_id: str | None = None
@@ -252,7 +262,7 @@ def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) 
         payload: Json = {"message": message_to_json(reply.message), "backend": verdict.backend}
         state.drafts.append(Draft("MessageAdded", payload))
     if call.ends == "always" or (call.ends == "answered" and reply.finish not in ("tool_calls", "pause")):
-        state.drafts.append(facts.execution_ended(cost=state.cost_micro_usd, model_calls=state.requests))
+        state.drafts.append(_execution_ended(call, state))
     if asked.hold is not None:
         state.settles.append(Settle(asked.hold.account, cost or 0, asked.hold.id))
     elif call.account is not None and cost:
@@ -340,12 +350,21 @@ def _record(
 def _ended(call: Call, state: _Progress, error: JochError) -> Generator[Step, Any, JochError]:
     """Record the end of the call; the error comes back with what is known about it."""
     if call.ends != "never":
-        cost, calls = state.cost_micro_usd, state.requests
-        state.drafts.append(facts.execution_ended(cost=cost, model_calls=calls, error=error.kind))
+        state.drafts.append(_execution_ended(call, state, error.kind))
     yield from _record(call, state)
     error.execution = state.execution
     error.attempts = tuple(state.attempts)
     return error
+
+
+def _execution_ended(call: Call, state: _Progress, error: str | None = None) -> Draft:
+    before = call.so_far
+    return facts.execution_ended(
+        cost=before.cost + state.cost_micro_usd,
+        model_calls=before.model_calls + state.requests,
+        tool_calls=before.tool_calls,
+        error=error,
+    )
 
 
 def _give_up(call: Call, state: _Progress) -> Generator[Step, Any, JochError]:
