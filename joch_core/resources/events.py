@@ -15,8 +15,10 @@ Payloads, by type (field names as written):
 `ModelCallFailed`         the fields of `errors.Attempt.as_json` plus `{provider, model, latencyMs}`
 `ProviderSwitched`        `{fromProvider, toProvider, checkpointRef, reason, capabilityDeltas: [{level, code, text}]}`
 `CheckpointCreated`       `{name, spec}`: the whole StateCheckpoint spec; `CheckpointApplied` `{name, backend}`
-`ToolCallRequested`       `{key, callId, tool, toolVersion?, args, effect, idempotent, epoch, occurrence, attempt}`
-`ToolCallCompleted`       `{key, callId, tool, effect, phase: Succeeded|Failed|Unknown, output?, deduplicated?, error?}`
+`ToolCallRequested`       `{key, callId, tool, toolVersion?, args, effect, idempotent, epoch, position, occurrence, attempt,
+                          subject, process}`: `subject` is the hash of tool and arguments, `process` a hash of who ran it
+`ToolCallCompleted`       `{key, callId, tool, effect, phase: Succeeded|Failed|Unknown, output?, deduplicated?, process?, late?,
+                          error?}`
 `DecisionRecorded`        `{text, by: user|operator|model, supersedes?}`; `GoalSet`, `TaskSet` `{text, by}`; `Pinned` `{text, by}`
 `QuestionAsked`           `{id, text, by}`; `QuestionAnswered` `{id, text, by}`
 `ArtifactCreated`         `{ref, mediaType?, bytes?, sha256?, by}`; `MemoryWritten` and `MemoryRead` `{ref, text?, by}`
@@ -41,9 +43,12 @@ from joch_core.messages import Json
 GENESIS = "0" * 64
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces and UTF-8 as it is: the same value gives the same text in every process."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,9 +134,8 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
 def declared_by(resource: Tool) -> ToolDeclaration:
     """What a `Tool` resource declares."""
     effects = resource.spec.side_effects
-    return declaration(
-        resource.name, effect=effects.level, idempotent=effects.idempotent, key=effects.idempotency_key_template
-    )
+    effect = effects.level if "level" in effects.model_fields_set else None
+    return declaration(resource.name, effect=effect, idempotent=effects.idempotent, key=effects.idempotency_key_template)
 
 
 def declaration_of(

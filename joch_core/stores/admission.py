@@ -5,8 +5,8 @@ Decides by the rows of the ledger and by the conversation's log; runs nothing.
 
 from __future__ import annotations
 
+import secrets
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ class Call:
     normal: Callable[[Json], str]
     args_hash: str
     subject: str
-    nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
+    nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     key: str = ""
     place: Place = field(default_factory=lambda: Place(0, None, 0))
     occurrence: tuple[Any, ...] = ()

@@ -168,10 +168,13 @@ class Guard:
                 return (execute or function)()  # type: ignore[operator]  # a declaration comes with execute
             return function(**given, **({KEY_PARAMETER: key} if takes_key(function) else {}))
 
+        native = is_native(execute or function)
+        if declared.reads_only:  # it needs no key
+            return Call(declared, full, call_id, run, native, normal, "", "")
         canonical = canonical_args(full, ignore=declared.ignore)
         what = canonical if declared.key is None else render_key(declared.key, full)
         subject = subject_of(declared.name, declared.version, what)
-        return Call(declared, full, call_id, run, is_native(execute or function), normal, args_digest(canonical), subject)
+        return Call(declared, full, call_id, run, native, normal, args_digest(canonical), subject)
 
     def _flow(self, call: Call) -> Flow:
         if call.declaration.reads_only:
@@ -209,6 +212,7 @@ class Guard:
             failpoint("after_started")
             try:
                 result = yield Run(claim.key, lambda: call.execute(claim.key), call.native)
+                value = plain(self._encode(result))
             except BaseException as error:
                 untouched = isinstance(error, (NotExecuted, *declared.errors_before_effect, *self._release_on))
                 state = "failed" if untouched or declared.idempotent else "in_doubt"
@@ -216,7 +220,6 @@ class Guard:
                 with contextlib.suppress(StoreError):  # the lease ends, and then it is in doubt
                     yield Ask(lambda: self._desk.finish(claim, state, error=text))
                 raise
-            value = plain(self._encode(result))
             kept = bounded(masked(value, declared.redact), MAX_RESULT_CHARACTERS)
             failpoint("before_completed")
             try:

@@ -15,7 +15,7 @@ CREATE TABLE joch_event (
     payload TEXT NOT NULL, payload_hash TEXT NOT NULL, hash TEXT NOT NULL,
     PRIMARY KEY (namespace, log, sequence)
 );
-CREATE INDEX joch_event_execution ON joch_event (namespace, execution);
+CREATE INDEX joch_event_execution ON joch_event (namespace, execution) WHERE execution IS NOT NULL;
 CREATE INDEX joch_event_type ON joch_event (namespace, type, at);
 CREATE TABLE joch_record (
     namespace TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, generation BIGINT NOT NULL,
