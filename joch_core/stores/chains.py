@@ -80,7 +80,7 @@ class Lane:
 
 
 class StaleBase(Exception):  # a signal between the saver and the shelf, not a failure
-    """The version that a change builds on is gone: somebody pruned or deleted it. GraphWrite the list whole."""
+    """The version that a change builds on is gone: somebody pruned or deleted it. Write the list whole."""
 
 
 def cut(digests: bytes) -> list[bytes]:
