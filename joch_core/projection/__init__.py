@@ -16,7 +16,7 @@ from joch_core.projection.losses import Losses
 from joch_core.projection.natives import own_fields
 from joch_core.projection.roles import project_roles
 from joch_core.projection.tokens import estimate_tokens
-from joch_core.projection.tools import project_options, project_tools
+from joch_core.projection.tools import project_options, project_tools, sent_name
 
 __all__ = ["Projected", "estimate_tokens", "project"]
 
@@ -44,9 +44,6 @@ def project(request: ModelRequest, target: Target) -> Projected:
     if left_out:
         losses.warn("parameter.dropped", f"{', '.join(left_out)}: known to another server only, left out")
     sent = replace(request, messages=tuple(messages), tools=tools, native=native, **change)
-    names = {}
-    for before, after in zip((tool for tool in request.tools if tool.kind != "server"),
-                             (tool for tool in tools if tool.kind != "server"), strict=True):  # fmt: skip
-        if before.name != after.name:
-            names[after.name] = before.name
+    functions = (tool.name for tool in request.tools if tool.kind != "server")
+    names = {short: name for name in functions if (short := sent_name(name, target.dialect.tool_name_chars)) != name}
     return Projected(sent, tuple(losses.gaps), tuple(losses.blocking), names)

@@ -26,12 +26,12 @@ def project_messages(messages: Sequence[Message], target: Target, losses: Losses
     turns = _whole_turns(messages)
     for place, message in enumerate(turns):
         if message.role == "system":
-            out += _operator(message, target)
+            out += _operator(message, target, losses)
         elif message.role == "assistant":
             out += _exchange(turns, place, taken, used, target, losses)
         else:
             out += _other(message, taken, target, losses)
-    return out if target.dialect.content_parts else [_one_text(message) for message in out]
+    return out
 
 
 def _whole_turns(messages: Sequence[Message]) -> Sequence[Message]:
@@ -48,14 +48,10 @@ def _whole_turns(messages: Sequence[Message]) -> Sequence[Message]:
     return out
 
 
-def _operator(message: Message, target: Target) -> list[Message]:
+def _operator(message: Message, target: Target, losses: Losses) -> list[Message]:
     """The operator's text, word for word; a blank one is none."""
-    if not any(part.type != "text" or part.text.strip() for part in message.parts):
-        return []
-    if all(part.native is None for part in message.parts):
-        return [own_message(message, target)]
-    parts = tuple(own_or_bare(part, target) for part in message.parts)
-    return [replace(own_message(message, target), parts=parts)]
+    parts = project_parts(message.parts, target, losses, [])
+    return [_with_parts(own_message(message, target), parts)] if parts else []
 
 
 def _exchange(
@@ -165,21 +161,3 @@ def _flat(call: ToolCall, result: ToolResult) -> str:
     """A call and its result as data, for a model that knows no tools."""
     args = json.dumps(call.args, ensure_ascii=False, sort_keys=True)
     return f"{record(call.name, result.text)} (it was given {args})"
-
-
-def _one_text(message: Message) -> Message:
-    """The message with one text, for servers that take no lists of parts."""
-    texts = [part for part in message.parts if isinstance(part, Text)]
-    if message.role == "tool":
-        return replace(message, parts=tuple(_one_result(part) for part in message.parts))
-    if len(texts) < 2:  # noqa: PLR2004  one text is one already
-        return message
-    joined = Text(("" if message.role == "assistant" else "\n").join(part.text for part in texts))
-    others = [part for part in message.parts if not isinstance(part, Text)]
-    return replace(message, parts=(joined, *others))
-
-
-def _one_result(part: Part) -> Part:
-    if not isinstance(part, ToolResult) or len(part.content) < 2:  # noqa: PLR2004
-        return part
-    return replace(part, content=(Text(part.text),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from joch_core.capabilities import Target
-from joch_core.messages import Message, Part, Text
+from joch_core.messages import Message, Part, Text, ToolResult
 from joch_core.projection.losses import Losses
 
 GO_ON = "Continue."
@@ -22,14 +22,17 @@ def project_roles(messages: list[Message], target: Target, losses: Losses) -> li
         messages = _system_first(messages, losses)
     head = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
     if head == len(messages):
-        return [*messages, Message.user(GO_ON)] if user_first else messages
+        messages = [*messages, Message.user(GO_ON)] if user_first else messages
+        return messages if dialect.content_parts else [_one_text(message) for message in messages]
     if user_first and messages[head].role != "user":
         messages = [*messages[:head], Message.user(_BEGIN), *messages[head:]]
     if messages[-1].role == "assistant":
         messages = [*messages[:-1], _unpadded(messages[-1])] if dialect.assistant_last else [*messages, Message.user(GO_ON)]
     if not dialect.user_after_tool:
         messages = _bridged(messages)
-    return _merged(messages) if dialect.alternating_roles else messages
+    if dialect.alternating_roles:
+        messages = _merged(messages)
+    return messages if dialect.content_parts else [_one_text(message) for message in messages]
 
 
 def _system_first(messages: list[Message], losses: Losses) -> list[Message]:
@@ -42,8 +45,8 @@ def _system_first(messages: list[Message], losses: Losses) -> list[Message]:
         losses.warn("system.moved", "System messages in the middle move to the beginning")
     parts: list[Part] = []
     for message in system:
-        if parts:
-            parts.append(Text("\n\n"))
+        if parts and isinstance(parts[-1], Text):
+            parts[-1] = replace(parts[-1], text=parts[-1].text + "\n\n")
         parts += message.parts
     return [system[0] if len(system) == 1 else Message("system", tuple(parts)), *rest]
 
@@ -82,3 +85,21 @@ def _joined(one: tuple[Part, ...], two: tuple[Part, ...]) -> tuple[Part, ...]:
     if one and two and isinstance(one[-1], Text) and isinstance(two[0], Text):
         return (*one[:-1], Text(f"{one[-1].text}\n\n{two[0].text}"), *two[1:])
     return (*one, *two)
+
+
+def _one_text(message: Message) -> Message:
+    """The message with one text, for servers that take no lists of parts."""
+    texts = [part for part in message.parts if isinstance(part, Text)]
+    if message.role == "tool":
+        return replace(message, parts=tuple(_one_result(part) for part in message.parts))
+    if len(texts) < 2:  # noqa: PLR2004  one text is one already
+        return message
+    joined = Text(("\n" if message.role == "user" else "").join(part.text for part in texts))
+    others = [part for part in message.parts if not isinstance(part, Text)]
+    return replace(message, parts=(joined, *others))
+
+
+def _one_result(part: Part) -> Part:
+    if not isinstance(part, ToolResult) or len(part.content) < 2:  # noqa: PLR2004
+        return part
+    return replace(part, content=(Text(part.text),))

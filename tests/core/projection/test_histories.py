@@ -8,7 +8,14 @@ from joch_core.projection import project
 from joch_core.testing import check_request
 from joch_core.wire import wire
 
-APIS = ("openai-chat", "openai-responses", "anthropic-messages", "gemini-generate", "generic-openai", "generic-openai-responses")
+APIS = (
+    "openai-chat",
+    "openai-responses",
+    "anthropic-messages",
+    "gemini-generate",
+    "generic-openai",
+    "generic-openai-responses",
+)
 
 
 def read(history):
