@@ -17,6 +17,7 @@ from joch_core.app import moving
 from joch_core.app.assembly import Assembly, Caller, assemble
 from joch_core.app.conversation import Conversation
 from joch_core.app.explain import Explanation, explain
+from joch_core.app.health import Health
 from joch_core.app.loading import CatalogSource, read_texts
 from joch_core.app.moments import moment
 from joch_core.app.request import Asked, MessagesLike, Options, build_request, parse_output
@@ -36,7 +37,6 @@ from joch_core.resources.state import StateCheckpoint
 from joch_core.resources.tool import Tool
 from joch_core.resources.tools import ToolDeclaration, declared_by, tool
 from joch_core.routing import drive
-from joch_core.routing.health import Health
 from joch_core.stores import open_store
 from joch_core.stores.base import Query, Store
 from joch_core.stores.ledger import Guard, calls

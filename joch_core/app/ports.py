@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from joch_core.app.health import Health
 from joch_core.errors import ProviderError
 from joch_core.messages import Delta, Reply
 from joch_core.providers.base import ClientPool, load_provider
@@ -17,7 +18,6 @@ from joch_core.resources.commits import Commit, Committed
 from joch_core.resources.model import Model
 from joch_core.resources.route import ModelRoute
 from joch_core.routing.faults import counts_against_health
-from joch_core.routing.health import Health
 from joch_core.routing.steps import Send
 from joch_core.stores.base import Store
 from joch_core.wire import wire

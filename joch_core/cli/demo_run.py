@@ -29,9 +29,9 @@ SECRET_OF_THE_OLD_PART = "appendix-7f3a: raw scrape of forty pricing pages"  # n
 
 PROMPT = "You are a research agent. Use the tools. Create a ticket only when the user asks for one."
 TURNS = (
-    "Goal: analyse the competitive landscape for agent operations tools. Look up the market first.",
-    "Decision: five competitors are in scope. Which of them sell an SDK only?",
-    "Decision: SDK-only entrants are excluded. Create a ticket that asks sales for the five price lists.",
+    "Goal: Analyze competitive landscape for agent ops tools\nLook up the market first.",
+    "Decision: Five competitors in scope\nWhich of them sell an SDK only?",
+    "Decision: Excluded SDK-only entrants\nCreate a ticket that asks sales for their price lists.",
 )
 SUBJECT = "Price lists of the five competitors"
 
@@ -103,7 +103,7 @@ def run_demo(*, live: bool, store: str | None, namespace: str | None, quiet: boo
         narrator.title("A research agent on " + PRIMARY)
         answer = ""
         for number, text in enumerate(TURNS, 1):
-            narrator.say(f"user       {text}", "cyan")
+            narrator.say("user       " + text.replace("\n", "\n           "), "cyan")
             if number == len(TURNS):
                 if double is not None:
                     double.fail("openai", status=503, from_turn=2)

@@ -8,9 +8,9 @@ from typing import Any
 
 from joch_core.capabilities import Gap, Target
 from joch_core.messages import ModelRequest, Reply
+from joch_core.resources.commits import Commit
 from joch_core.resources.events import Draft
 from joch_core.resources.model import Model
-from joch_core.stores.base import Commit
 
 
 @dataclass(frozen=True, slots=True)
