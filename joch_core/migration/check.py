@@ -13,6 +13,7 @@ from joch_core.capabilities import Gap, Target
 from joch_core.messages import Message, ModelRequest
 from joch_core.projection import Projected
 from joch_core.projection.tokens import estimate_tokens
+from joch_core.projection.tools import server_capability
 
 _ORDER = {"ok": 0, "warn": 1, "fail": 2}
 
@@ -38,7 +39,11 @@ def check_lines(
         source: Who has it now, if it is known.
         summarised: How many messages go over as a summary only.
     """
-    lines = [*_holds(projected.request, target), *switch_gaps(request.messages, projected, target, source)]
+    if any(tool.kind != "server" for tool in request.tools) and not target.can("toolCalling"):
+        lost = [Gap("fail", "tools", "Tool calling unavailable; the agent cannot work there")]
+    else:
+        lost = []
+    lines = [*_holds(projected.request, target), *lost, *switch_gaps(request.messages, projected, target, source)]
     if summarised:
         lines.append(
             Gap("warn", "history.summarised", f"{summarised} earlier messages go over as a checkpoint, not word for word")
@@ -63,14 +68,12 @@ def switch_gaps(messages: Sequence[Message], projected: Projected, target: Targe
 def _holds(request: ModelRequest, target: Target) -> list[Gap]:
     lines = [Gap("ok", "text", "Text conversation supported")]
     client = [tool for tool in request.tools if tool.kind != "server"]
-    if client:
-        if target.can("toolCalling"):
-            mcp = any(tool.mcp for tool in client) or not any(not tool.mcp for tool in client)
-            lines.append(Gap("ok", "tools.mcp", "MCP tools supported") if mcp else Gap("ok", "tools", "Tools supported"))
-            if mcp and any(not tool.mcp for tool in client):
-                lines.append(Gap("ok", "tools", "Tools supported"))
-        else:
-            lines.append(Gap("fail", "tools", "Tool calling unavailable; the agent cannot work there"))
+    if any(tool.mcp for tool in client) or any(
+        tool.kind == "server" and server_capability(tool.name) == "mcp" for tool in request.tools
+    ):
+        lines.append(Gap("ok", "tools.mcp", "MCP tools supported"))
+    if any(not tool.mcp for tool in client):
+        lines.append(Gap("ok", "tools", "Tools supported"))
     needed = estimate_tokens(request)
     if target.input_window is None:
         lines.append(Gap("warn", "context.window", "The input window is not known; the request may not fit"))
