@@ -126,11 +126,13 @@ class JochChatModel(BaseChatModel):
     # ------------------------------------------------------------------------------------------------ one process, one copy
     def _joch(self) -> Joch:
         if self.joch is not None:
-            return self.joch
+            given: Joch = self.joch
+            return given
         if self._own is None or self._process != os.getpid():  # a fork must not share its parent's connections
             self._own = open_joch(self.route, store=self.store, resources=self.resources, namespace=self.namespace)
             self._process = os.getpid()
-        return self._own
+        own: Joch = self._own
+        return own
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()

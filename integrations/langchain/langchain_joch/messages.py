@@ -29,6 +29,7 @@ from joch_core import (
     Json,
     Message,
     Part,
+    Reasoning,
     Reply,
     Text,
     ToolCall,
@@ -223,15 +224,20 @@ class Call(NamedTuple):
     tools: frozenset[str] = frozenset()
 
 
-def answered(parts: Iterable[Part], tools: frozenset[str]) -> list[Part]:
-    """The parts as a caller reads them.
+def _read(part: Part, tools: frozenset[str] | None) -> Part:
+    if tools is not None and isinstance(part, ToolCall) and part.name not in tools:
+        return Text(json.dumps(part.args, ensure_ascii=False))
+    return part
 
-    A call of no tool of theirs is how a backend without JSON Schema gives the structured answer; it reads as its JSON text.
+
+def shown_parts(reply: Reply, tools: frozenset[str]) -> list[Part]:
+    """The parts of an answer as a caller reads them.
+
+    Reasoning that only its issuer can read is not shown. A call of no tool of the caller's is how a backend without JSON
+    Schema gives the structured answer; it reads as its JSON text.
     """
-    return [
-        Text(json.dumps(part.args, ensure_ascii=False)) if isinstance(part, ToolCall) and part.name not in tools else part
-        for part in parts
-    ]
+    own = None if reply.output is None else tools
+    return [_read(part, own) for part in reply.message.parts if not (isinstance(part, Reasoning) and not part.text)]
 
 
 def response_metadata(reply: Reply, call: Call) -> Json:
@@ -278,7 +284,7 @@ def tool_calls_of(parts: Iterable[Part]) -> list[LangChainToolCall]:
 def from_reply(reply: Reply, call: Call) -> AIMessage:
     """A reply as the message that LangChain's chat models give."""
     metadata, extra = response_metadata(reply, call), Json()
-    shown = reply.message.parts if reply.output is None else answered(reply.message.parts, call.tools)
+    shown = shown_parts(reply, call.tools)
     calls = tool_calls_of(shown)
     content = blocks_of(shown) if calls and calls_in_content(reply.backend) else content_of(shown)
     if reply.refusal is not None:

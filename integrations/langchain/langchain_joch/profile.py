@@ -43,7 +43,8 @@ def profile_of(joch: Joch, route: Any) -> ModelProfile | None:
         ("max_input_tokens", [target.input_window for target in targets]),
         ("max_output_tokens", [target.max_output for target in targets]),
     ):
-        if None not in windows:
-            out[name] = min(windows)
+        known = [window for window in windows if window is not None]
+        if len(known) == len(windows):
+            out[name] = min(known)
     profile: ModelProfile = out
     return profile

@@ -142,7 +142,7 @@ class TestOpenAIChat(Wires):
 
 
 class TestAnthropic(Wires):
-    backends = ("anthropic:claude-sonnet",)
+    backends = ("anthropic:claude-sonnet-4-5",)
     override = "claude-haiku-4-5"
 
 
@@ -153,7 +153,7 @@ class TestGoogle(Wires):
 
 
 class TestAnthropicForOpenAI(Wires):
-    backends = ("openai:gpt-5-mini", "anthropic:claude-sonnet")
+    backends = ("openai:gpt-5-mini", "anthropic:claude-sonnet-4-5")
     down = "openai"
     override = "claude-haiku-4-5"
 
