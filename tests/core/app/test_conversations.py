@@ -1,0 +1,290 @@
+"""A conversation: its log holds each turn once, moves between providers, and refuses two writers at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from joch_core import (
+    ConversationConflict,
+    Image,
+    InvalidArgument,
+    Joch,
+    Message,
+    MigrationRefused,
+    NotFound,
+    PolicyDenied,
+    ProviderError,
+    Reply,
+    Text,
+    ToolSpec,
+)
+from joch_core.resources.route import Migration, ModelRoute, route_of
+from joch_core.testing import Simulator
+
+Way = Callable[..., Reply]
+ONE, TWO = "openai:gpt-5-mini", "anthropic:claude-sonnet"
+ROUTE = [ONE, TWO]
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
+
+
+def narrow(tokens: int = 300) -> ModelRoute:
+    """A route whose new providers receive a small recent window."""
+    route = route_of(ROUTE, name="narrow")
+    return route.model_copy(
+        update={"spec": route.spec.model_copy(update={"migration": Migration(recent_window_tokens=tokens)})}
+    )
+
+
+def said(joch: Joch, name: str) -> list[tuple[str, str]]:
+    return [(message.role, message.text) for message in joch.conversation(name).messages()]
+
+
+def switches(joch: Joch, name: str) -> list[dict[str, object]]:
+    return [event.payload for event in joch.conversation(name).events() if event.type == "ProviderSwitched"]
+
+
+def test_a_caller_may_pass_only_what_is_new(way: Way, joch: Joch, joch_simulator: Simulator) -> None:
+    joch_simulator.script(["one", "two"])
+
+    way(joch, ONE, [Message.system("Be brief."), Message.user("first")], conversation="c")
+    way(joch, ONE, "second", conversation="c")
+
+    assert said(joch, "c") == [
+        ("system", "Be brief."), ("user", "first"), ("assistant", "one"), ("user", "second"), ("assistant", "two"),
+    ]  # fmt: skip
+    assert "first" in json.dumps(joch_simulator.calls()[-1].body)
+
+
+def test_a_caller_may_pass_the_whole_history_again_and_no_turn_is_kept_twice(
+    way: Way, joch: Joch, joch_simulator: Simulator
+) -> None:
+    joch_simulator.script(["one", "two"])
+    history = [Message.system("Be brief."), Message.user("first")]
+
+    reply = way(joch, ONE, history, conversation="c")
+    way(joch, ONE, [*history, reply.message, Message.user("second")], conversation="c")
+
+    assert [role for role, _ in said(joch, "c")] == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_an_empty_list_asks_the_model_to_go_on(way: Way, joch: Joch, joch_simulator: Simulator) -> None:
+    joch_simulator.fail("openai", status=400, times=1)
+    with pytest.raises(ProviderError):
+        way(joch, ONE, "a question that failed", conversation="c")
+    joch_simulator.script(["the answer"])
+
+    reply = way(joch, ONE, [], conversation="c")
+
+    assert reply.text == "the answer"
+    assert said(joch, "c") == [("user", "a question that failed"), ("assistant", "the answer")]
+
+
+def test_nothing_to_ask_is_one_sentence(joch: Joch) -> None:
+    with pytest.raises(InvalidArgument, match="empty"):
+        joch.call(ONE, [], conversation="c")
+
+
+def test_a_switch_in_the_middle_keeps_what_was_decided_and_hides_the_raw_transcript(
+    way: Way, joch: Joch, joch_simulator: Simulator
+) -> None:
+    secret = "raw page 7f3a"
+    joch_simulator.script(["noted", "noted", "noted"], provider="openai")
+    way(
+        joch,
+        narrow(),
+        [Message.system("Be brief."), Message.user(f"Goal: find X\n{secret} " + "bla " * 400)],
+        conversation="c",
+    )
+    conversation = joch.conversation("c")
+    conversation.decide("Five competitors in scope")
+    conversation.pin("Never mention prices")
+    conversation.link_artifact("artifact://research/draft.md")
+    conversation.link_memory("mem://research/notes", text="they like tables")
+    joch_simulator.fail("openai", status=503)
+
+    reply = way(joch, narrow(), "go on", conversation="c")
+
+    sent = json.dumps(joch_simulator.calls("anthropic")[-1].body)
+    assert reply.backend == TWO
+    assert secret not in sent
+    for kept in (
+        "find X",
+        "Five competitors in scope",
+        "Never mention prices",
+        "artifact://research/draft.md",
+        "they like tables",
+    ):
+        assert kept in sent
+    (switch,) = switches(joch, "c")
+    assert (switch["fromProvider"], switch["toProvider"], switch["reason"]) == (ONE, TWO, "outage")
+    assert switch["checkpointRef"] == reply.checkpoint
+
+
+def test_after_a_switch_the_same_beginning_is_sent_again_so_that_prompt_caches_work(
+    joch: Joch, joch_simulator: Simulator
+) -> None:
+    joch.call(ROUTE, "first", conversation="c")
+    joch_simulator.fail("openai", status=503)
+    with joch.execution(conversation="c") as run:
+        for text in ("second", "third", "fourth"):
+            joch.call(ROUTE, text, execution=run)
+
+    bodies = [call.body for call in joch_simulator.calls("anthropic")]
+    assert len(bodies) == 3
+    for before, after in zip(bodies, bodies[1:], strict=False):
+        assert after["system"] == before["system"]
+        assert after["messages"][: len(before["messages"])] == before["messages"]
+    assert len(switches(joch, "c")) == 1
+
+
+def test_a_new_execution_goes_back_to_the_primary_when_it_is_well_again(joch: Joch, joch_simulator: Simulator) -> None:
+    joch.call(ROUTE, "first", conversation="c")
+    joch_simulator.fail("openai", status=503, times=1)
+    joch.call(ROUTE, "second", conversation="c")
+
+    stays = joch.call(ROUTE, "third", conversation="c")
+    with Joch(store=joch.store) as another:  # a process that has not seen the failure
+        returns = another.call(ROUTE, "fourth", conversation="c")
+
+    assert (stays.backend, returns.backend) == (TWO, ONE)
+    assert [(row["toProvider"], row["reason"]) for row in switches(joch, "c")] == [(TWO, "outage"), (ONE, "health")]
+
+
+def test_the_operators_choice_holds(joch: Joch, joch_simulator: Simulator) -> None:
+    joch.call(ROUTE, "first", conversation="c")
+
+    checkpoint = joch.switch(conversation="c", to=TWO)
+    replies = [joch.call(ROUTE, text, conversation="c") for text in ("second", "third")]
+
+    assert [reply.backend for reply in replies] == [TWO, TWO]
+    (switch,) = switches(joch, "c")
+    assert (switch["reason"], switch["checkpointRef"]) == ("operator", checkpoint.metadata.name)
+
+
+def test_switching_to_where_it_is_already_changes_nothing(joch: Joch) -> None:
+    joch.call(ONE, "first", conversation="c")
+
+    with pytest.raises(MigrationRefused):
+        joch.switch(conversation="c", to=ONE)
+
+    assert switches(joch, "c") == []
+
+
+def test_the_dry_run_names_what_would_change_and_writes_nothing(joch: Joch) -> None:
+    tools = [
+        ToolSpec("lookup", "…", {"type": "object", "properties": {}}, strict=True, mcp=True),
+        ToolSpec.server("computer_use_preview", display_width=800, display_height=600, environment="browser"),
+    ]
+    picture = Message.user([Text("what is this?"), Image(data=PNG, media_type="image/png")])
+    joch.call(ONE, [picture], conversation="c")
+    before = len(joch.conversation("c").events())
+
+    report = joch.check_switch(conversation="c", to=TWO, tools=tools)
+
+    lines = {(line.level, line.text) for line in report.lines}
+    assert ("ok", "Text conversation supported") in lines
+    assert ("ok", "MCP tools supported") in lines
+    assert ("warn", "JSON schema strict mode differs (loose-parse fallback)") in lines
+    assert ("warn", "Previous turn used image input; image format will be transformed") in lines
+    assert ("fail", "Computer-use tool unavailable; tool will be removed for this conversation") in lines
+    assert any(
+        line.code == "context.window" and line.level == "ok" and line.text.endswith("context sufficient")
+        for line in report.lines
+    )
+    assert report.allowed
+    assert len(joch.conversation("c").events()) == before
+
+
+def test_a_policy_gates_a_switch_that_loses_something(joch: Joch, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: joch.dev/v1alpha1\nkind: Policy\nmetadata: {name: no-losses}\nspec:\n  rules:\n"
+        "    - when: {migration.warnings: '>0'}\n      action: {deny: true, reason: nothing may be lost}\n"
+    )
+    with Joch(store=joch.store, resources=policy) as strict:
+        strict.call(ONE, "first", conversation="c")
+
+        assert not strict.check_switch(conversation="c", to=TWO).allowed
+        with pytest.raises(PolicyDenied, match="nothing may be lost"):
+            strict.switch(conversation="c", to=TWO)
+
+    assert switches(joch, "c") == []
+
+
+def test_the_preview_is_what_the_target_then_receives(joch: Joch, joch_simulator: Simulator) -> None:
+    joch.call(ROUTE, [Message.system("Be brief."), Message.user("first")], conversation="c")
+    preview = joch.preview(conversation="c", to=TWO)
+
+    joch.switch(conversation="c", to=TWO)
+    joch.call(ROUTE, "second", conversation="c")
+
+    sent = joch_simulator.calls("anthropic")[-1].body
+    assert sent["system"] == preview["system"]
+    assert "first" in json.dumps(preview)
+
+
+def test_two_writers_of_one_conversation_and_the_loser_writes_nothing(joch: Joch, joch_simulator: Simulator) -> None:
+    joch.call(ONE, "first", conversation="c")
+    stream = joch.stream(ONE, "mine", conversation="c")
+    next(stream)  # the question is in the log, the answer is on its way
+    joch.call(ONE, "theirs", conversation="c")
+
+    with pytest.raises(ConversationConflict):
+        list(stream)
+
+    assert ("user", "theirs") in said(joch, "c")
+    assert [role for role, _ in said(joch, "c")].count("assistant") == 2
+
+
+def test_an_export_comes_back_whole_and_an_edit_is_refused(joch: Joch) -> None:
+    joch.call(ONE, "first", conversation="c")
+    exported = json.loads(json.dumps(joch.conversation("c").export()))
+
+    joch.import_conversation(exported, name="copy")
+    exported["events"][2]["payload"]["message"]["parts"][0]["text"] = "something else"
+
+    assert said(joch, "copy") == said(joch, "c")
+    with pytest.raises(InvalidArgument, match="edited"):
+        joch.import_conversation(exported, name="forged")
+    with pytest.raises(MigrationRefused):
+        joch.import_conversation(joch.conversation("c").export())
+
+
+def test_the_log_is_a_chain_that_shows_tampering(joch: Joch) -> None:
+    joch.call(ONE, "first", conversation="c")
+    log = joch.conversation("c").log
+    assert joch.store.verify(joch.namespace, log) is None
+
+    with joch.store.database.writing() as cursor:  # type: ignore[attr-defined]
+        cursor.execute("UPDATE joch_event SET payload = replace(payload, 'first', 'other') WHERE sequence = 3")
+
+    assert joch.store.verify(joch.namespace, log) == 3
+
+
+def test_namespaces_do_not_see_each_other(joch: Joch) -> None:
+    joch.call(ONE, "first", conversation="c")
+
+    with Joch(store=joch.store, namespace="another") as other:
+        assert not other.conversation("c").exists
+        assert other.list("conversation") == []
+        with pytest.raises(NotFound):
+            other.trace("c")
+
+
+def test_an_unknown_conversation_is_one_sentence(joch: Joch) -> None:
+    with pytest.raises(NotFound, match="joch get conversations"):
+        joch.check_switch(conversation="nobody", to=TWO)
+
+
+def test_questions_are_asked_and_answered(joch: Joch) -> None:
+    conversation = joch.conversation("c")
+    question = conversation.ask("Confirm shipping address?")
+    conversation.answer(question, "yes")
+
+    assert [event.type for event in conversation.events()] == ["QuestionAsked", "QuestionAnswered"]
+    with pytest.raises(NotFound):
+        conversation.answer("never asked")
