@@ -25,13 +25,25 @@ def project_messages(messages: Sequence[Message], target: Target, losses: Losses
     used: set[str] = set()
     turns = _whole_turns(messages)
     for place, message in enumerate(turns):
-        if message.role == "system":
+        if _plain(message):
+            out.append(message)
+        elif message.role == "system":
             out += _operator(message, target, losses)
         elif message.role == "assistant":
             out += _exchange(turns, place, taken, used, target, losses)
         else:
             out += _other(message, taken, target, losses)
     return out
+
+
+def _plain(message: Message) -> bool:
+    """Nothing but visible text in Joch's own form: most messages are so, and go to every target as they are."""
+    if message.native is not None or not message.parts or message.role == "tool":
+        return False
+    for part in message.parts:
+        if type(part) is not Text or part.native is not None or not part.text or part.text.isspace():
+            return False
+    return True
 
 
 def _whole_turns(messages: Sequence[Message]) -> Sequence[Message]:
@@ -62,7 +74,8 @@ def _exchange(
     records: list[str] = []
     parts = project_parts(message.parts, target, losses, records)
     calls = [part for part in parts if isinstance(part, ToolCall)]
-    results = _results(messages, place, taken, calls) if calls else {}
+    carriers: dict[int, Message] = {}
+    results = _results(messages, place, taken, calls, carriers) if calls else {}
     following: list[Part] = []
     answers: list[Message] = []
     speaks = target.can("toolCalling")
@@ -84,7 +97,7 @@ def _exchange(
         name = sent_name(spelled.name or call.name, target.dialect.tool_name_chars)
         if spelled.call_id != own.id or spelled.name != name:
             spelled = replace(spelled, call_id=own.id, name=name)
-        answers.append(Message("tool", (spelled,), name))
+        answers.append(_answer(result, spelled, carriers.get(id(result))))
     out: list[Message] = []
     if calls:
         numbers = iter(range(len(calls)))
@@ -118,24 +131,38 @@ def _call(call: ToolCall, used: set[str], target: Target) -> ToolCall:
     return replace(call, id=own, name=name, custom=custom, native=native)
 
 
-def _results(messages: Sequence[Message], place: int, taken: set[int], calls: Sequence[ToolCall]) -> dict[int, ToolResult]:
+def _answer(result: ToolResult, spelled: ToolResult, carrier: Message | None) -> Message:
+    """The message of one result: the very one that carried it, if nothing changed."""
+    if carrier is not None and spelled is result and carrier.native is None and len(carrier.parts) == 1:
+        return carrier
+    return Message("tool", (spelled,), spelled.name)
+
+
+def _results(
+    messages: Sequence[Message], place: int, taken: set[int], calls: Sequence[ToolCall], carriers: dict[int, Message]
+) -> dict[int, ToolResult]:
     """The result of each call by its number: where an id stands twice, the order pairs them."""
     waiting: dict[str, list[int]] = defaultdict(list)
     for number, call in enumerate(calls):
         waiting[call.id].append(number)
     found: dict[int, ToolResult] = {}
-    for later in messages[place + 1 :]:
+    for number in range(place + 1, len(messages)):
+        later = messages[number]
         if later.role == "assistant" or len(found) == len(calls):
             break
         for part in later.parts:
             if isinstance(part, ToolResult) and waiting.get(part.call_id):
                 found[waiting[part.call_id].pop(0)] = part
                 taken.add(id(part))
+                if later.role == "tool":
+                    carriers[id(part)] = later
     return found
 
 
 def _other(message: Message, taken: set[int], target: Target, losses: Losses) -> list[Message]:
     """A user's turn, or results. A result without its call is quoted as data in the user's turn."""
+    if len(message.parts) == 1 and id(message.parts[0]) in taken:
+        return []
     records: list[str] = []
     rest: list[Part] = []
     moved: list[Part] = []
