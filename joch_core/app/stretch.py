@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from joch_core.app.intake import Intake
 from joch_core.capabilities import Gap, Target
 from joch_core.messages import Message, ModelRequest
-from joch_core.migration.check import check_lines, switch_gaps
+from joch_core.migration.check import check_lines, outcome_gaps, summary_gaps, switch_gaps
 from joch_core.migration.extract import Checkpoint, build_checkpoint
 from joch_core.migration.reconstruct import Bounds, check_room, reconstruct
 from joch_core.migration.window import recent_window
@@ -59,12 +59,17 @@ def move(intake: Intake, request: ModelRequest, target: Target, source: Target |
     window = recent_window(history.entries, bounds.window_tokens, bounds.room_tokens)
     whole = replace(request, messages=intake.messages)
     # The losses are those of the whole conversation: what is summarised away is lost to the new model, too.
-    gaps = switch_gaps(intake.messages, project(whole, target), target, source)
+    summarised = len(history.entries) - len(window)
+    gaps = (
+        *switch_gaps(intake.messages, project(whole, target), target, source),
+        *summary_gaps(summarised),
+        *outcome_gaps(history),
+    )
     checkpoint = build_checkpoint(history, window, to_backend=target.backend, from_backend=history.backend, gaps=gaps)
     sent = replace(request, messages=reconstruct(history, checkpoint, bounds))
     projected = project(sent, target)
     check_room(projected.request.messages, target.input_window, _tools(request))
-    return Moved(sent, projected, gaps, checkpoint, len(history.entries) - len(window))
+    return Moved(sent, projected, gaps, checkpoint, summarised)
 
 
 def report_lines(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from joch_core.capabilities import Gap, Target
 from joch_core.messages import Message, ModelRequest
+from joch_core.migration.history import History
 from joch_core.projection import Projected
 from joch_core.projection.tokens import estimate_tokens
 from joch_core.projection.tools import server_capability
@@ -44,13 +45,10 @@ def check_lines(
     else:
         lost = []
     lines = [*_holds(projected.request, target), *lost, *switch_gaps(request.messages, projected, target, source)]
-    if summarised:
-        lines.append(
-            Gap("warn", "history.summarised", f"{summarised} earlier messages go over as a checkpoint, not word for word")
-        )
+    lines += summary_gaps(summarised)
     tokens = estimate_tokens(projected.request)
     lines.append(Gap("warn", "cache.cold", f"The prompt cache is cold: about {tokens:,} tokens are read anew"))
-    return tuple(sorted(lines, key=lambda line: _ORDER[line.level]))
+    return tuple(sorted(dict.fromkeys(lines), key=lambda line: _ORDER[line.level]))
 
 
 def switch_gaps(messages: Sequence[Message], projected: Projected, target: Target, source: Target | None) -> tuple[Gap, ...]:
@@ -63,6 +61,23 @@ def switch_gaps(messages: Sequence[Message], projected: Projected, target: Targe
     if moved and "file.dropped" not in codes and _has(messages, "file"):
         gaps.append(Gap("warn", "file.transformed", "Previous turn used a file; file format will be transformed"))
     return tuple(gaps)
+
+
+def summary_gaps(messages: int) -> tuple[Gap, ...]:
+    """The line that says how many messages do not go over word for word."""
+    if not messages:
+        return ()
+    text = f"{messages} earlier messages go over as a checkpoint, not word for word"
+    return (Gap("warn", "history.summarised", text),)
+
+
+def outcome_gaps(history: History) -> tuple[Gap, ...]:
+    """One line for each call that began and of which nobody knows how it ended."""
+    return tuple(
+        Gap("warn", "outcome.unknown", f"Outcome of {action.tool} (event {action.sequence}) is unknown; it is not repeated")
+        for action in history.actions.values()
+        if action.phase in ("Running", "Unknown") and action.effect != "read_only"
+    )
 
 
 def _holds(request: ModelRequest, target: Target) -> list[Gap]:

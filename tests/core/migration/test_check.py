@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from joch_core.capabilities import CAPABILITIES, Target
 from joch_core.messages import Image, Message, ModelRequest, Text, ToolSpec
-from joch_core.migration.check import check_lines, switch_gaps
+from joch_core.migration.check import check_lines, outcome_gaps, switch_gaps
 from joch_core.projection import project
 from joch_core.resources.dialects import dialect_of
 
@@ -73,3 +73,19 @@ def test_the_event_of_a_switch_has_the_changes_of_the_dry_run():
 def test_pictures_within_one_format_are_not_called_transformed():
     twin = replace(GPT, backend="openai:other", model="other", origin="openai||other")
     assert "image.transformed" not in {gap.code for gap in switch_gaps(TALK.messages, project(TALK, twin), twin, GPT)}
+
+
+def test_no_line_stands_twice_when_the_gaps_of_a_switch_come_in_again():
+    projected = project(TALK, CLAUDE)
+    again = replace(projected, gaps=switch_gaps(TALK.messages, projected, CLAUDE, GPT))
+    found = check_lines(TALK, again, CLAUDE, GPT)
+    assert len(found) == len(set(found))
+    assert found == lines(TALK, CLAUDE)
+
+
+def test_a_call_that_nobody_knows_the_end_of_is_a_line(log):
+    log.act("k1", "send", "Running").act("k2", "pay", "Unknown").act("k3", "ok").act("k4", "look", "Running", "read_only")
+    assert [(gap.code, gap.text.split()[2]) for gap in outcome_gaps(log.history)] == [
+        ("outcome.unknown", "send"),
+        ("outcome.unknown", "pay"),
+    ]
