@@ -54,7 +54,7 @@ def check_switch(joch: Joch, request: ModelRequest, conversation: str | None, to
         moved = move(intake, request, target, source, _migration(joch, intake))
     except ContextTooSmall as error:
         return CheckReport((Gap("fail", "context.window", error.message),), allowed=False, reason=error.message)
-    lines = tuple(report_lines(intake, request, target, source, moved))
+    lines = tuple(report_lines(intake, request, target, source, moved, _required_window(joch, intake)))
     denied = _denied(joch, target, lines)
     return CheckReport(lines, denied is None, "" if denied is None else denied.reason)
 
@@ -87,7 +87,9 @@ def switch(joch: Joch, request: ModelRequest, conversation: str, to: str, reason
         raise MigrationRefused(f"conversation {conversation!r} is on {to} already")
     source = target_of(joch, history.backend)
     moved = move(intake, request, target, source, _migration(joch, intake))
-    denied = _denied(joch, target, tuple(report_lines(intake, request, target, source, moved)))
+    denied = _denied(
+        joch, target, tuple(report_lines(intake, request, target, source, moved, _required_window(joch, intake)))
+    )
     if denied is not None:
         now = datetime.now(UTC)
         policy, _, rule = denied.rule.partition("/")
@@ -200,10 +202,19 @@ def _intake(joch: Joch, conversation: str | None, request: ModelRequest) -> Inta
     return take_in(own.history(), request)
 
 
+def _route(joch: Joch, intake: Intake) -> ModelRoute | None:
+    """The route that the conversation runs on, where that is known."""
+    return None if intake.history.route is None else joch.catalog.find(ModelRoute, intake.history.route)
+
+
 def _migration(joch: Joch, intake: Intake) -> Migration:
-    """The bounds of the route that the conversation runs on, where that is known."""
-    route = None if intake.history.route is None else joch.catalog.find(ModelRoute, intake.history.route)
+    route = _route(joch, intake)
     return Migration() if route is None else route.spec.migration
+
+
+def _required_window(joch: Joch, intake: Intake) -> int | None:
+    route = _route(joch, intake)
+    return None if route is None else route.spec.requirements.context_window_min
 
 
 def _denied(joch: Joch, target: Target, lines: tuple[Any, ...]) -> Denied | None:

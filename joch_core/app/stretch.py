@@ -73,12 +73,17 @@ def move(intake: Intake, request: ModelRequest, target: Target, source: Target |
 
 
 def report_lines(
-    intake: Intake, request: ModelRequest, target: Target, source: Target | None, moved: Moved
+    intake: Intake,
+    request: ModelRequest,
+    target: Target,
+    source: Target | None,
+    moved: Moved,
+    required_window: int | None = None,
 ) -> Sequence[Gap]:
-    """The lines of the compatibility check of this switch."""
+    """The lines of the compatibility check of this switch. `required_window` (tokens) is what the route asks for."""
     whole = replace(request, messages=intake.messages)
     shown = replace(moved.projected, gaps=moved.gaps)
-    return check_lines(whole, shown, target, source, summarised=moved.summarised)
+    return check_lines(whole, shown, target, source, summarised=moved.summarised, required_window=required_window)
 
 
 def _stretch(intake: Intake, request: ModelRequest, target: Target, migration: Migration) -> tuple[Message, ...]:

@@ -29,7 +29,13 @@ class CheckReport:
 
 
 def check_lines(
-    request: ModelRequest, projected: Projected, target: Target, source: Target | None, *, summarised: int = 0
+    request: ModelRequest,
+    projected: Projected,
+    target: Target,
+    source: Target | None,
+    *,
+    summarised: int = 0,
+    required_window: int | None = None,
 ) -> tuple[Gap, ...]:
     """Every line: what holds, what changes, what is lost.
 
@@ -39,12 +45,17 @@ def check_lines(
         target: Who would take over.
         source: Who has it now, if it is known.
         summarised: How many messages go over as a summary only.
+        required_window: The input window that the route asks for, in tokens.
     """
     if any(tool.kind != "server" for tool in request.tools) and not target.can("toolCalling"):
         lost = [Gap("fail", "tools", "Tool calling unavailable; the agent cannot work there")]
     else:
         lost = []
-    lines = [*_holds(projected.request, target), *lost, *switch_gaps(request.messages, projected, target, source)]
+    lines = [
+        *_holds(projected.request, target, required_window),
+        *lost,
+        *switch_gaps(request.messages, projected, target, source),
+    ]
     lines += summary_gaps(summarised)
     tokens = estimate_tokens(projected.request)
     lines.append(Gap("warn", "cache.cold", f"The prompt cache is cold: about {tokens:,} tokens are read anew"))
@@ -80,7 +91,7 @@ def outcome_gaps(history: History) -> tuple[Gap, ...]:
     )
 
 
-def _holds(request: ModelRequest, target: Target) -> list[Gap]:
+def _holds(request: ModelRequest, target: Target, required_window: int | None) -> list[Gap]:
     lines = [Gap("ok", "text", "Text conversation supported")]
     client = [tool for tool in request.tools if tool.kind != "server"]
     if any(tool.mcp for tool in client) or any(
@@ -92,8 +103,12 @@ def _holds(request: ModelRequest, target: Target) -> list[Gap]:
     needed = estimate_tokens(request)
     if target.input_window is None:
         lines.append(Gap("warn", "context.window", "The input window is not known; the request may not fit"))
+    elif required_window is not None and required_window > target.input_window:
+        text = f"{_window(required_window)} context required, and the input window is {target.input_window:,} tokens"
+        lines.append(Gap("fail", "context.window", text))
     elif needed <= target.input_window:
-        lines.append(Gap("ok", "context.window", f"{_window(target.input_window)} context sufficient"))
+        shown = _window(required_window or target.input_window)
+        lines.append(Gap("ok", "context.window", f"{shown} context sufficient"))
     else:
         lines.append(
             Gap("fail", "context.window", f"About {needed:,} tokens do not fit the input window of {target.input_window:,}")

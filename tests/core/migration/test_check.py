@@ -89,3 +89,14 @@ def test_a_call_that_nobody_knows_the_end_of_is_a_line(log):
         ("outcome.unknown", "send"),
         ("outcome.unknown", "pay"),
     ]
+
+
+def test_the_window_that_the_route_asks_for_is_the_one_that_is_named():
+    (wide,) = [
+        line
+        for line in lines(TALK, replace(CLAUDE, input_window=872_000), required_window=200_000)
+        if "context" in line.code
+    ]
+    (tight,) = [line for line in lines(TALK, CLAUDE, required_window=500_000) if "context" in line.code]
+    assert (wide.level, wide.text) == ("ok", "200k context sufficient")
+    assert tight.level == "fail"
