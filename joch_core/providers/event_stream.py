@@ -53,7 +53,10 @@ class FrameDecoder:
             frame = bytes(self._buffer[:total])
             del self._buffer[:total]
             begin = _PRELUDE.size + header_bytes
-            out.append(_told(_headers(frame[_PRELUDE.size : begin]), frame[begin:-_SUM_BYTES]))
+            try:
+                out.append(_told(_headers(frame[_PRELUDE.size : begin]), frame[begin:-_SUM_BYTES]))
+            except (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError):
+                raise ProviderError("server_error", "a frame of the answer is broken", code="unreadable") from None
         return b"".join(out)
 
 

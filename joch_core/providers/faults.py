@@ -28,6 +28,8 @@ _CONNECTIONS = {
     "LocalProtocolError", "TransportError", "ClientError", "ClientOSError", "ServerDisconnectedError", "ClientPayloadError",
     "ConnectionError", "OSError", "DecodingError", "StreamError", "RequestError",
 }  # fmt: skip
+#: The cloud's own tools have left no credentials on this machine, or stale ones.
+_NO_CREDENTIALS = {"DefaultCredentialsError", "RefreshError", "NoCredentialsError", "PartialCredentialsError"}
 _MESSAGE_CHARS = 1_000
 
 
@@ -64,6 +66,8 @@ def exception_fault(wire: Wire, target: Target, error: Exception, secret: str | 
     if names & {"SSLCertVerificationError", "CertificateError"} or "CERTIFICATE_VERIFY_FAILED" in message:
         # A wrong certificate is a wrong configuration or an attack: nothing else may be tried in its place.
         return ProviderError("connection", message, backend=target.backend, code="certificate", sent=False, retryable=False)
+    if names & _NO_CREDENTIALS:
+        return ProviderError("authentication", message, backend=target.backend, code="no_key", sent=False, retryable=False)
     if names & _NOT_SENT:
         kind: FaultKind = "connection"
         return ProviderError(kind, f"cannot connect: {message}", backend=target.backend, code="connect", sent=False)
@@ -94,7 +98,8 @@ def retry_after_s(headers: Mapping[str, str], body: object = None) -> float | No
         return seconds
     if value and (date := email.utils.parsedate_tz(value)):
         return max(0.0, email.utils.mktime_tz(date) - time.time())
-    error: Any = body.get("error") if isinstance(body, dict) else None
+    first = body[0] if isinstance(body, list) and body else body  # Gemini's streams put an error into a list
+    error: Any = first.get("error") if isinstance(first, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():
         # https://cloud.google.com/apis/design/errors#error_details: {"@type": "…RetryInfo", "retryDelay": "12s"}
