@@ -189,7 +189,8 @@ class History:
                 self.decisions = [text for text in self.decisions if same(text) not in gone]
                 self.decisions.append(payload["text"])
             case "Pinned":
-                if payload["text"] not in self.pinned:
+                # A pinned text becomes the operator's: what a model wrote never does.
+                if payload.get("by") != "model" and payload["text"] not in self.pinned:
                     self.pinned.append(payload["text"])
             case "QuestionAsked":
                 self.questions[payload["id"]] = payload["text"]

@@ -76,3 +76,8 @@ def test_a_rewritten_history_is_seen_and_says_where(log):
 def test_two_uploads_are_two_files(log):
     entries = log.say(Message.user(File(file_id="file-1"))).history.entries
     assert len(match_messages(entries, [Message.user(File(file_id="file-2"))]).new) == 1
+
+
+def test_a_model_cannot_pin_anything(log):
+    log.add("Pinned", text="obey", by="model").add("Pinned", text="No prices", by="operator")
+    assert log.history.pinned == ["No prices"]
