@@ -66,7 +66,9 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
     if caller.on_interrupt not in ("error", "restart"):
         raise InvalidArgument(f"on_interrupt is {caller.on_interrupt!r}; it must be error or restart")
     now = datetime.now(UTC)
-    intake = None if caller.conversation is None else take_in(caller.conversation.history(), request)
+    # A graph keeps its own state and passes all of it: a node that asks about something else must see that alone.
+    whole = caller.framework == "langgraph"
+    intake = None if caller.conversation is None else take_in(caller.conversation.history(), request, whole=whole)
     if intake is None and not request.messages:
         raise InvalidArgument("there is nothing to ask: pass at least one message, or name a conversation")
     if intake is not None and not intake.messages:

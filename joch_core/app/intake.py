@@ -29,11 +29,11 @@ class Intake:
         return messages if prompt is None else (prompt, *messages)
 
 
-def take_in(history: History, request: ModelRequest) -> Intake:
-    """What the passed messages add to the log. The history that comes in is not changed."""
+def take_in(history: History, request: ModelRequest, *, whole: bool = False) -> Intake:
+    """What the passed messages add to the log. The history that comes in is not changed. `whole`: see `match_messages`."""
     prompts = [message for message in request.messages if message.role == "system"]
     passed = [message for message in request.messages if message.role != "system"]
-    match = match_messages(history.entries, passed)
+    match = match_messages(history.entries, passed, whole=whole)
     drafts: list[Draft] = []
     taken = history.snapshot()
     if prompts and (taken.operator_prompt is None or taken.operator_prompt.parts != prompts[-1].parts):

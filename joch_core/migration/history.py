@@ -217,11 +217,12 @@ class Match:
     rewrites: bool = False
 
 
-def match_messages(entries: Sequence[Entry], passed: Sequence[Message]) -> Match:
+def match_messages(entries: Sequence[Entry], passed: Sequence[Message], *, whole: bool = False) -> Match:
     """Which of the passed messages (without system messages) are new.
 
     A caller may pass only what is new, or the whole history again (as LangChain does), or one that it has rewritten.
-    Messages are the same by id, or by role and content; how a provider spelled them does not count.
+    Messages are the same by id, or by role and content; how a provider spelled them does not count. `whole` says that the
+    caller always passes everything: what does not continue the log is then another history, never an addition.
     """
     if not passed:
         return Match(len(entries), ())
@@ -235,7 +236,7 @@ def match_messages(entries: Sequence[Entry], passed: Sequence[Message]) -> Match
     overlap = _overlap(known, given)
     if overlap:
         return Match(len(known), tuple(passed[overlap:]))
-    if common == 0 or not any(message.role == "assistant" for message in passed):
+    if not whole and (common == 0 or not any(message.role == "assistant" for message in passed)):
         # Nothing of the log is passed again: these messages are to be appended.
         return Match(len(known), tuple(passed))
     return Match(common, tuple(passed[common:]), rewrites=True)
