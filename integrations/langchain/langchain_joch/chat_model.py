@@ -217,7 +217,7 @@ class JochChatModel(BaseChatModel):
         try:
             request = self._request(messages, stop, run_manager, kwargs)
             options = request.placed(self._log)
-            reply = self._joch().call(request.to.route, request.messages, framework="langchain", **options)
+            reply = self._joch().call(request.to.route, request.messages, framework=request.framework, **options)
         except JochError as error:
             raise for_langchain(error) from None
         return ChatResult(generations=[ChatGeneration(message=from_reply(reply, request.call(options)))])
@@ -233,7 +233,7 @@ class JochChatModel(BaseChatModel):
         try:
             request = self._request(messages, stop, run_manager, kwargs)
             options = await asyncio.to_thread(request.placed, self._log) if request.needs_log else request.placed(self._log)
-            reply = await self._joch().acall(request.to.route, request.messages, framework="langchain", **options)
+            reply = await self._joch().acall(request.to.route, request.messages, framework=request.framework, **options)
         except JochError as error:
             raise for_langchain(error) from None
         return ChatResult(generations=[ChatGeneration(message=from_reply(reply, request.call(options)))])
@@ -251,7 +251,7 @@ class JochChatModel(BaseChatModel):
             options = request.placed(self._log)
             call = request.call(options)
             chunks = self._chunks(request, call)
-            stream = self._joch().stream(request.to.route, request.messages, framework="langchain", **options)
+            stream = self._joch().stream(request.to.route, request.messages, framework=request.framework, **options)
             with contextlib.closing(stream):
                 for delta in stream:
                     if (chunk := chunks.feed(delta)) is not None:
@@ -275,7 +275,7 @@ class JochChatModel(BaseChatModel):
             options = await asyncio.to_thread(request.placed, self._log) if request.needs_log else request.placed(self._log)
             call = request.call(options)
             chunks = self._chunks(request, call)
-            stream = self._joch().astream(request.to.route, request.messages, framework="langchain", **options)
+            stream = self._joch().astream(request.to.route, request.messages, framework=request.framework, **options)
             async with contextlib.aclosing(stream):
                 async for delta in stream:
                     if (chunk := chunks.feed(delta)) is not None:

@@ -16,7 +16,7 @@ from langgraph.types import interrupt
 
 import joch_core
 from joch_core import CallInProgress, InvalidArgument, Joch, Json, KeyConflict, NotExecuted, NotFound, OutcomeUnknown
-from langchain_joch.identity import conversation_of, thread
+from langchain_joch.identity import conversation_of, place
 from langchain_joch.messages import KEY, CallIds, to_joch
 from langchain_joch.results import decode, encode, is_error, repeated, report
 
@@ -115,10 +115,10 @@ class Guarding:
             return self.conversation, facts.get("execution")
         if facts.get("conversation") is not None:
             return facts["conversation"], facts.get("execution")
-        thread_id, namespace = thread()
-        if thread_id is None:
-            return None, None
-        return conversation_of(thread_id, namespace, to_joch(messages) if namespace else (), self._log), None
+        at = place()
+        if at.thread_id is None or not at.namespace:
+            return at.thread_id, None
+        return conversation_of(at, to_joch(messages), self._log), None
 
     def _declared(self, use: ToolUse, function: Callable[..., Any]) -> Callable[..., Any]:
         function.__name__ = function.__qualname__ = use.name

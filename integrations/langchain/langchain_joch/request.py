@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from joch_core import InvalidArgument, Joch, Json, Message
-from langchain_joch.identity import Log, conversation_of, thread
+from langchain_joch.identity import Log, Place, conversation_of, place
 from langchain_joch.messages import Call, to_joch
 from langchain_joch.options import call_options
 from langchain_joch.settings import Destination
@@ -22,19 +22,23 @@ class Request:
     to: Destination
     messages: list[Message]
     options: Json
-    thread_id: str | None
-    namespace: str
+    at: Place
 
     @property
     def needs_log(self) -> bool:
         """Must the store be asked whose messages these are?"""
-        return self.thread_id is not None and bool(self.namespace)
+        return "conversation" not in self.options and bool(self.at.node)
+
+    @property
+    def framework(self) -> str:
+        """Who calls. A graph's node passes its whole history; a bare call may pass what is new only."""
+        return "langgraph" if self.at.node else "langchain"
 
     def placed(self, log: Log) -> Json:
         """The options with the conversation among them, if there is one."""
-        if self.thread_id is None:
+        if "conversation" in self.options or self.at.thread_id is None:
             return self.options
-        return {**self.options, "conversation": conversation_of(self.thread_id, self.namespace, self.messages, log)}
+        return {**self.options, "conversation": conversation_of(self.at, self.messages, log)}
 
     def call(self, options: Json) -> Call:
         """What is known beside the reply."""
@@ -85,5 +89,4 @@ def request_of(
     if (other := given.get("model") or given.get("model_name")) is not None:
         to = elsewhere(str(other), to, joch)
     options = call_options(given, stop=stop or None, provider=to.provider, defaults=defaults)
-    thread_id, namespace = (None, "") if "conversation" in options else thread(metadata)
-    return Request(to, to_joch(messages), options, thread_id, namespace)
+    return Request(to, to_joch(messages), options, place(metadata))

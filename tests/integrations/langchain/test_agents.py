@@ -163,6 +163,37 @@ def test_a_subgraph_that_shares_the_messages_continues_the_conversation(model: J
     ]  # fmt: skip
 
 
+def test_a_node_sees_the_messages_that_it_passes_and_no_others(
+    model: JochChatModel, joch: Joch, simulator: Simulator
+) -> None:
+    def aside(*before: Any) -> Any:
+        def node(state: MessagesState) -> dict[str, Any]:
+            model.invoke([*before, *state["messages"]] if len(before) == 1 else "is that allowed?")
+            return {"messages": []}
+
+        return node
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("router", aside(("system", "route")))
+    builder.add_node("guard", aside())
+    builder.add_node("agent", lambda state: {"messages": [model.invoke([("system", "help"), *state["messages"]])]})
+    builder.add_edge(START, "router")
+    builder.add_edge("router", "guard")
+    builder.add_edge("guard", "agent")
+    builder.add_edge("agent", END)
+    graph = builder.compile(checkpointer=InMemorySaver())
+
+    graph.invoke(human("one"), thread("T"))
+    graph.invoke(human("two"), thread("T"))
+
+    said = [call.answer["text"].removeprefix("You said: ") for call in simulator.calls()]
+    assert said == ["one", "is that allowed?", "one", "two", "is that allowed?", "two"]
+    assert [(one.role, one.text) for one in joch.conversation("T").messages()] == [
+        ("system", "help"), ("user", "one"), ("assistant", "You said: one"), ("user", "two"), ("assistant", "You said: two"),
+    ]  # fmt: skip
+    assert str(simulator.calls()[-1].body).count("You said: one") == 1
+
+
 class Verdict(BaseModel):
     """A verdict."""
 
