@@ -19,6 +19,13 @@ class Health:
         """The breakers of these backends, as they stand."""
         return {origin: self._breakers.get(origin, Breaker()) for origin in origins}
 
+    def asked(self, origin: str, now_s: float, probe_s: float) -> None:
+        """A request goes out: where the circuit was open, it is the probe."""
+        breaker = self._breakers.get(origin)
+        if breaker is not None and breaker.open_until_s:
+            with self._lock:
+                self._breakers[origin] = self._breakers.get(origin, Breaker()).asked(now_s, probe_s)
+
     def failed(
         self, origin: str, now_s: float, *, threshold: int, open_s: float, retry_after_s: float | None = None
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from joch_core.messages import Message, ModelRequest, ToolCall, message_to_json
+from joch_core.messages import Json, Message, ModelRequest, ToolCall, message_to_json, tool_from_json, tool_to_json
 from joch_core.migration.history import Entry, History, match_messages
 from joch_core.resources.events import Draft
 
@@ -47,8 +47,33 @@ def take_in(history: History, request: ModelRequest, *, whole: bool = False) -> 
         turn += message.role == "user"
         taken.entries.append(Entry(taken.head_sequence + len(drafts) + 1, message, None, turn))
         drafts.append(_added(message))
+    if request.tools and _offer(request) != taken.offer:
+        taken.offer = _offer(request)
+        drafts.append(Draft("ToolsOffered", taken.offer))
     new_turn = any(message.role == "user" for message in match.new)
     return Intake(taken, tuple(drafts), new_turn)
+
+
+def with_offer(history: History, request: ModelRequest) -> ModelRequest:
+    """A request that names no tools, with those that the conversation was offered last."""
+    offer = history.offer
+    if request.tools or offer is None:
+        return request
+    return replace(
+        request,
+        tools=tuple(map(tool_from_json, offer["tools"])),
+        output_schema=request.output_schema or offer.get("outputSchema"),
+        output_strict=request.output_strict if request.output_strict is not None else offer.get("outputStrict"),
+    )
+
+
+def _offer(request: ModelRequest) -> Json:
+    offer: Json = {"tools": [tool_to_json(tool) for tool in request.tools]}
+    if request.output_schema is not None:
+        offer["outputSchema"] = request.output_schema
+        if request.output_strict is not None:
+            offer["outputStrict"] = request.output_strict
+    return offer
 
 
 def _answered(history: History, new: tuple[Message, ...]) -> Iterator[Message]:

@@ -27,7 +27,7 @@ from joch_core.app.status import describe_resource, list_resources
 from joch_core.app.streams import AsyncReplyStream, ReplyStream
 from joch_core.errors import InvalidArgument, NotFound
 from joch_core.messages import Json, ModelRequest, Reply, ToolSpec
-from joch_core.migration.check import CheckReport
+from joch_core.migration.check import COLD, CheckReport
 from joch_core.providers.base import ClientPool
 from joch_core.resources.catalog import Catalog
 from joch_core.resources.documents import load
@@ -234,6 +234,7 @@ class Joch:
 
     def _finished(self, asked: Asked, reply: Reply) -> Reply:
         reply.output = parse_output(reply, asked)
+        reply.losses = tuple(loss for loss in reply.losses if loss["code"] != COLD)
         return reply
 
     # ------------------------------------------------------------------------------- conversations and their history

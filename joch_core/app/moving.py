@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from joch_core.app.assembly import target_of
-from joch_core.app.intake import Intake, take_in
+from joch_core.app.intake import Intake, take_in, with_offer
 from joch_core.app.status import checkpoint_document
 from joch_core.app.stretch import move, report_lines
 from joch_core.capabilities import Gap, Target
 from joch_core.errors import ContextTooSmall, InvalidArgument, MigrationRefused, NotFound, PolicyDenied
 from joch_core.messages import Json, ModelRequest, message_from_json
-from joch_core.migration.check import CheckReport
+from joch_core.migration.check import COLD, CheckReport
 from joch_core.migration.history import History
 from joch_core.projection import project
 from joch_core.resources.commits import Commit
@@ -49,6 +49,7 @@ def check_switch(joch: Joch, request: ModelRequest, conversation: str | None, to
     """
     target = _target(joch, to)
     intake = _intake(joch, conversation, request)
+    request = with_offer(intake.history, request)
     source = target_of(joch, intake.history.backend)
     try:
         moved = move(intake, request, target, source, _migration(joch, intake))
@@ -66,6 +67,7 @@ def preview(joch: Joch, request: ModelRequest, conversation: str | None, to: str
         sent = project(request, target).request
     else:
         intake = _intake(joch, conversation, request)
+        request = with_offer(intake.history, request)
         source = target_of(joch, intake.history.backend)
         sent = move(intake, request, target, source, _migration(joch, intake)).projected.request
     return wire(target.api).render(sent, target, stream=False)
@@ -83,6 +85,7 @@ def switch(joch: Joch, request: ModelRequest, conversation: str, to: str, reason
     target = _target(joch, to)
     intake = _intake(joch, conversation, request)
     history = intake.history
+    request = with_offer(history, request)
     if history.backend == to:
         raise MigrationRefused(f"conversation {conversation!r} is on {to} already")
     source = target_of(joch, history.backend)
@@ -220,7 +223,7 @@ def _required_window(joch: Joch, intake: Intake) -> int | None:
 def _denied(joch: Joch, target: Target, lines: tuple[Any, ...]) -> Denied | None:
     """Do the policies gate this switch?"""
     counts = {
-        "migration.warnings": sum(line.level == "warn" for line in lines),
+        "migration.warnings": sum(line.level == "warn" and line.code != COLD for line in lines),
         "migration.failures": sum(line.level == "fail" for line in lines),
     }
     verdict = judge(joch.catalog.all(Policy), {**model_facts(target), **counts})

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from joch_core.app.health import Health
-from joch_core.errors import ProviderError
+from joch_core.errors import InvalidArgument, ProviderError
 from joch_core.messages import Delta, Reply
-from joch_core.providers.base import ClientPool, load_provider
+from joch_core.providers.base import ClientPool, Provider, load_provider
 from joch_core.providers.endpoint import Endpoint, Timeouts, environment_base_url
 from joch_core.providers.exchange import Arriving, Exchange, asend, astream, send, stream
+from joch_core.providers.faults import not_set_up
 from joch_core.resources.commits import Commit, Committed
 from joch_core.resources.model import Model
 from joch_core.resources.route import ModelRoute
@@ -23,9 +24,13 @@ from joch_core.stores.base import Store
 from joch_core.wire import wire
 
 DEFAULT_TIMEOUTS = Timeouts()
+#: A whole answer comes only when the model has finished, and one that thinks is silent meanwhile.
+_PATIENT_FIRST_CONTENT_S = 300.0
 DEFAULT_TOTAL_S = 900.0
 _OPEN_AFTER_FAILURES = 3
 OPEN_S = 15.0
+#: A probe whose end is never told (its caller went away) is waited for no longer.
+_LONGEST_PROBE_S = 60.0
 
 #: The variable that a Secret resource names; None if there is no such Secret.
 SecretVariable = Callable[[str], str | None]
@@ -84,19 +89,27 @@ class CallPorts:
     def _exchange(self, step: Send, *, streaming: bool) -> Exchange:
         target = step.target
         spoken = wire(target.api)
-        return Exchange(
-            provider=load_provider(target.provider),
+        try:
+            provider = load_provider(target.provider)
+        except InvalidArgument as error:
+            raise not_set_up(target, error) from None
+        timeouts = timeouts_of(self.route, step.model, streaming=streaming)
+        timeouts = replace(timeouts, attempt_s=max(0.001, min(timeouts.attempt_s, step.attempt_s)))
+        exchange = Exchange(
+            provider=provider,
             wire=spoken,
             target=target,
-            endpoint=self._endpoint(step.model),
-            timeouts=replace(timeouts_of(self.route, step.model), attempt_s=max(0.001, step.attempt_s)),
+            endpoint=self._endpoint(step.model, provider),
+            timeouts=timeouts,
             body=spoken.render(step.prepared.request, target, stream=streaming),
             seed=step.seed,
         )
+        self.health.asked(target.origin, time.monotonic(), min(timeouts.attempt_s, _LONGEST_PROBE_S))
+        return exchange
 
-    def _endpoint(self, model: Model) -> Endpoint:
+    def _endpoint(self, model: Model, provider: Provider) -> Endpoint:
         name = model.spec.provider
-        variables = load_provider(name).key_variables
+        variables = provider.key_variables
         if model.spec.auth is not None:
             secret = model.spec.auth.secret_ref.name
             variable = self.secret_variable(secret)
@@ -125,14 +138,15 @@ class CallPorts:
     def _failed(self, step: Send, fault: ProviderError) -> None:
         if not counts_against_health(fault):
             return
-        health = self.route.spec.health
+        own, routed = step.model.spec.health, self.route.spec.health
+        open_s = own.open_seconds or routed.open_seconds or OPEN_S
         limited = fault.kind in ("rate_limit", "quota")
         self.health.failed(
             step.target.origin,
             time.monotonic(),
-            threshold=health.open_after_failures or _OPEN_AFTER_FAILURES,
-            open_s=health.open_seconds or OPEN_S,
-            retry_after_s=(fault.retry_after_s or OPEN_S) if limited else None,
+            threshold=own.open_after_failures or routed.open_after_failures or _OPEN_AFTER_FAILURES,
+            open_s=open_s,
+            retry_after_s=(fault.retry_after_s or open_s) if limited else None,
         )
 
 
@@ -203,12 +217,14 @@ def with_own_names(reply: Reply, step: Send) -> Reply:
     return reply
 
 
-def timeouts_of(route: ModelRoute, model: Model) -> Timeouts:
+def timeouts_of(route: ModelRoute, model: Model, *, streaming: bool) -> Timeouts:
     """The Model's own time-outs, else the route's, else the defaults."""
     own, routed = model.spec.timeouts, route.spec.timeouts
+    quick = streaming and "reasoning" not in model.own_target.capabilities
+    first_s = DEFAULT_TIMEOUTS.first_content_s if quick else _PATIENT_FIRST_CONTENT_S
     return Timeouts(
         connect_s=own.connect_seconds or routed.connect_seconds or DEFAULT_TIMEOUTS.connect_s,
-        first_content_s=own.first_content_seconds or routed.first_content_seconds or DEFAULT_TIMEOUTS.first_content_s,
+        first_content_s=own.first_content_seconds or routed.first_content_seconds or first_s,
         between_chunks_s=own.between_chunks_seconds or routed.between_chunks_seconds or DEFAULT_TIMEOUTS.between_chunks_s,
         attempt_s=own.attempt_seconds or routed.attempt_seconds or DEFAULT_TIMEOUTS.attempt_s,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from joch_core.app.intake import Intake
 from joch_core.capabilities import Gap, Target
 from joch_core.messages import Message, ModelRequest
-from joch_core.migration.check import check_lines, outcome_gaps, summary_gaps, switch_gaps
+from joch_core.migration.check import check_lines, cold_cache, outcome_gaps, summary_gaps, switch_gaps
 from joch_core.migration.extract import Checkpoint, build_checkpoint
 from joch_core.migration.reconstruct import Bounds, check_room, reconstruct
 from joch_core.migration.window import recent_window
@@ -69,7 +69,7 @@ def move(intake: Intake, request: ModelRequest, target: Target, source: Target |
     sent = replace(request, messages=reconstruct(history, checkpoint, bounds))
     projected = project(sent, target)
     check_room(projected.request.messages, target.input_window, _tools(request))
-    return Moved(sent, projected, gaps, checkpoint, summarised)
+    return Moved(sent, projected, (*gaps, cold_cache(projected)), checkpoint, summarised)
 
 
 def report_lines(

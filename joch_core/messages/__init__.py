@@ -1,6 +1,6 @@
 """The neutral form of a conversation: parts, messages, requests, replies, and their JSON."""
 
-from joch_core.messages.codec import message_from_json, message_to_json
+from joch_core.messages.codec import message_from_json, message_to_json, tool_from_json, tool_to_json
 from joch_core.messages.exchange import Delta, Finish, ModelRequest, OutputMode, Reply, ToolSpec, Usage
 from joch_core.messages.parts import (
     Audio,
@@ -48,5 +48,7 @@ __all__ = [
     "is_call_id",
     "message_from_json",
     "message_to_json",
+    "tool_from_json",
+    "tool_to_json",
     "visible_text",
 ]

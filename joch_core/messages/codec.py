@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields
 from typing import Any, cast
 
 from joch_core.errors import InvalidArgument
+from joch_core.messages.exchange import ToolSpec
 from joch_core.messages.parts import (
     Audio,
     File,
@@ -106,3 +107,27 @@ def message_from_json(value: Json) -> Message:
         _native_from_json(value.get("native")),
         value.get("metadata") or {},
     )
+
+
+def tool_to_json(tool: ToolSpec) -> Json:
+    """A tool as a JSON object; fields that hold their default are left out."""
+    out: Json = {"name": tool.name}
+    for name in ("description", "parameters", "kind", "strict", "options", "mcp"):
+        value = getattr(tool, name)
+        if value and value != "function":
+            out[name] = dict(value) if name == "options" else value
+    if tool.strict is False:
+        out["strict"] = False
+    if tool.native is not None:
+        out["native"] = _native_to_json(tool.native)
+    return out
+
+
+def tool_from_json(value: Json) -> ToolSpec:
+    """The tool that `tool_to_json` wrote."""
+    given = {
+        name: value[name]
+        for name in ("name", "description", "parameters", "kind", "strict", "options", "mcp")
+        if name in value
+    }
+    return ToolSpec(**given, native=_native_from_json(value.get("native")))

@@ -71,7 +71,9 @@ class ModelRequest:
     @property
     def output_tool(self) -> ToolSpec:
         """The tool that stands for the structured answer under `output_mode="tool"`: calling it is answering."""
-        return ToolSpec(self.output_name or "final_answer", "Give the final answer.", self.output_schema or {"type": "object"})
+        return ToolSpec(
+            self.output_name or "final_answer", "Give the final answer.", self.output_schema or {"type": "object"}
+        )
 
 
 @dataclass(frozen=True, slots=True)

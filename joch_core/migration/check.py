@@ -16,6 +16,8 @@ from joch_core.projection import Projected
 from joch_core.projection.tokens import estimate_tokens
 from joch_core.projection.tools import server_capability
 
+#: The one line that no switch is without: a policy that counts warnings does not count it.
+COLD = "cache.cold"
 _ORDER = {"ok": 0, "warn": 1, "fail": 2}
 
 
@@ -57,8 +59,7 @@ def check_lines(
         *switch_gaps(request.messages, projected, target, source),
     ]
     lines += summary_gaps(summarised)
-    tokens = estimate_tokens(projected.request)
-    lines.append(Gap("warn", "cache.cold", f"The prompt cache is cold: about {tokens:,} tokens are read anew"))
+    lines.append(cold_cache(projected))
     return tuple(sorted(dict.fromkeys(lines), key=lambda line: _ORDER[line.level]))
 
 
@@ -72,6 +73,12 @@ def switch_gaps(messages: Sequence[Message], projected: Projected, target: Targe
     if moved and "file.dropped" not in codes and _has(messages, "file"):
         gaps.append(Gap("warn", "file.transformed", "Previous turn used a file; file format will be transformed"))
     return tuple(gaps)
+
+
+def cold_cache(projected: Projected) -> Gap:
+    """What every switch costs, and none can avoid."""
+    tokens = estimate_tokens(projected.request)
+    return Gap("warn", COLD, f"The prompt cache is cold: about {tokens:,} tokens are read anew")
 
 
 def summary_gaps(messages: int) -> tuple[Gap, ...]:

@@ -65,6 +65,8 @@ class History:
     execution_cost: int = 0
     execution_requests: int = 0
     execution_tools: int = 0
+    #: The newest `ToolsOffered`: the tools and the output schema.
+    offer: Json | None = None
     switch: Switch | None = None
     checkpoint: str | None = None
     #: The spec of the checkpoint that the current stretch renders from, and the sequence of its last event.
@@ -98,6 +100,8 @@ class History:
                 self._add(event)
             case "HistoryRewritten":
                 self.entries = self.entries[: payload["keep"]]
+            case "ToolsOffered":
+                self.offer = payload
             case "ExecutionCreated":
                 self.execution_cost = self.execution_requests = self.execution_tools = 0
             case "ModelCallFailed":

@@ -7,6 +7,8 @@ Payloads, by type (field names as written):
                           `{costUsd, modelCalls, toolCalls, error?}`
 `MessageAdded`            `{message, backend?}`: one message of the conversation in the form of `message_to_json`; `backend`
                           says which one wrote it (assistant messages)
+`ToolsOffered`            `{tools, outputSchema?, outputStrict?}`: what the model may call from here on, in the form of
+                          `tool_to_json`, and the schema of its answers
 `RouteDecided`            `{route, candidates: [{backend, verdict, code, reason, …}], demand, estimateTokens, catalogHash}`
 `CandidateSkipped`        `{backend, code, reason}`: it could have been asked, but this very request does not fit it
 `ModelCallStarted`        `{backend, provider, model, region, attempt, fallbackIndex, estimateTokens, reservedUsd?}`
