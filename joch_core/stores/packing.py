@@ -16,6 +16,7 @@ from joch_core.stores.graphs import GraphWrite
 _WORTH_PACKING_BYTES = 48
 _WORTH_PACKING_ITEM_BYTES = 1024
 PACKED = "z:"
+_SHORT_BYTES = 2048
 
 #: What checkpoints have in common, the commonest at the end (RFC 1950, preset dictionary).
 _COMMON = (
@@ -39,7 +40,8 @@ _LENGTH_BYTES = 4
 
 
 def _compress(data: bytes, dictionary: bytes) -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=dictionary)
+    window, memory = (-12, 5) if len(data) < _SHORT_BYTES else (-15, 8)  # a full-sized packer costs more than a short text
+    packer = zlib.compressobj(6, zlib.DEFLATED, window, memory, zdict=dictionary)
     return packer.compress(data) + packer.flush()
 
 

@@ -131,8 +131,11 @@ def is_worth_splitting(value: Any) -> bool:
 
 def common_length(value: Sequence[Any], track: Track) -> int:
     """How many leading objects two lists share."""
+    shorter = min(len(value), len(track.objects))
+    if all(map(is_, value, track.objects)):  # the common case, without a list of answers
+        return shorter
     same = list(map(is_, value, track.objects))
-    return len(same) if False not in same else same.index(False)
+    return same.index(False)
 
 
 def encode(value: Sequence[Any], tracks: Iterable[Track], touched: Collection[int], key: bytes, dump: Dump) -> Encoded:
