@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from langchain.agents.middleware import AgentMiddleware
@@ -15,9 +17,10 @@ from langgraph.types import Command
 from pydantic import BaseModel, PrivateAttr, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from joch_core import Joch, Json
+from joch_core import Joch, Json, current_key
 from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, ledger_id
 from langchain_joch.identity import within
+from langchain_joch.tools import KEY_PARAMETER
 
 _log = logging.getLogger(__name__)
 Result = ToolMessage | Command[Any]
@@ -45,9 +48,23 @@ def _settled(tool: BaseTool, args: Json) -> Json | None:
     if schema is None:
         return {name: value for name, value in args.items() if name in tool.args} if tool.args else args
     try:
-        return schema.model_validate(args).model_dump(mode="json")
+        settled = schema.model_validate(_keyed(tool, args, "")).model_dump(mode="json")
     except (ValidationError, PydanticSerializationError):
         return None
+    settled.pop(KEY_PARAMETER, None)
+    return settled
+
+
+def _keyed(tool: BaseTool, args: Json, key: str | None) -> Json:
+    """The arguments with the idempotency key, if the tool takes it."""
+    schema: Any = tool.get_input_schema()
+    return {**args, KEY_PARAMETER: key or ""} if KEY_PARAMETER in getattr(schema, "model_fields", ()) else args
+
+
+def _with_key(request: ToolCallRequest) -> ToolCallRequest:
+    call, tool = request.tool_call, cast("BaseTool", request.tool)
+    keyed = _keyed(tool, call["args"], current_key())
+    return request if keyed is call["args"] else request.override(tool_call={**call, "args": keyed})
 
 
 class JochMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -108,7 +125,7 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
         use = self._use(request)
         if use is None:
             return handler(request)
-        return cast("Result", self._guarding.run(use, lambda: handler(request)))
+        return cast("Result", self._guarding.run(use, lambda: handler(_with_key(request))))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Result]]
@@ -117,7 +134,20 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
         use = self._use(request)
         if use is None:
             return await handler(request)
-        return cast("Result", await self._guarding.arun(use, lambda: handler(request)))
+        return cast("Result", await self._guarding.arun(use, lambda: handler(_with_key(request))))
+
+
+#: Tools that are being run by the ledger right now: an asynchronous call of a plain tool comes back as a synchronous one.
+_running: ContextVar[frozenset[int]] = ContextVar("joch_langchain_running", default=frozenset())
+
+
+@contextmanager
+def _running_now(tool: BaseTool) -> Iterator[None]:
+    token = _running.set(_running.get() | {id(tool)})
+    try:
+        yield
+    finally:
+        _running.reset(token)
 
 
 class _Guarded(BaseTool):
@@ -128,7 +158,7 @@ class _Guarded(BaseTool):
     def _guarded_use(self, given: Any, config: RunnableConfig | None) -> ToolUse | None:
         is_call = isinstance(given, dict) and given.get("type") == "tool_call"
         args = given["args"] if is_call else given
-        settled = _settled(self, args) if isinstance(args, dict) else None
+        settled = _settled(self, args) if isinstance(args, dict) and id(self) not in _running.get() else None
         if settled is None:
             return None
         call_id = str(given.get("id") or "") if is_call else ""
@@ -138,17 +168,32 @@ class _Guarded(BaseTool):
             return None
         return ToolUse(self.name, settled, call_id, ledger_id((), call_id), self, conversation, execution)
 
+    def _given_key(self, given: Any) -> Any:
+        if given.get("type") == "tool_call":
+            return {**given, "args": _keyed(self, given["args"], current_key())}
+        return _keyed(self, given, current_key())
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002  LangChain's name
         use = self._guarded_use(input, config)
         if use is None:
             return super().invoke(input, config, **kwargs)
-        return self._guarding.run(use, lambda: super(_Guarded, self).invoke(input, config, **kwargs))
+
+        def execute() -> Any:
+            with _running_now(self):
+                return super(_Guarded, self).invoke(self._given_key(input), config, **kwargs)
+
+        return self._guarding.run(use, execute)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         use = self._guarded_use(input, config)
         if use is None:
             return await super().ainvoke(input, config, **kwargs)
-        return await self._guarding.arun(use, lambda: super(_Guarded, self).ainvoke(input, config, **kwargs))
+
+        async def execute() -> Any:
+            with _running_now(self):
+                return await super(_Guarded, self).ainvoke(self._given_key(input), config, **kwargs)
+
+        return await self._guarding.arun(use, execute)
 
 
 def guard_tools(

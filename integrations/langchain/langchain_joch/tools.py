@@ -14,6 +14,8 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from joch_core import InvalidArgument, Json, ToolSpec
 
+#: The parameter by which a tool gets its idempotency key.
+KEY_PARAMETER = "joch_key"
 Tool = Json | type | Callable[..., Any] | BaseTool | ToolSpec
 
 
@@ -45,7 +47,17 @@ def bindable(tool: Tool, *, strict: bool | None = None) -> list[Any]:
         tool = {key: value for key, value in tool.items() if key not in {"type", "cache_control"} or value == "object"}
         if "title" not in tool and "name" in tool and "input_schema" not in tool:
             return [{"type": "function", "function": _function(tool, strict)}]
-    return [convert_to_openai_tool(tool, strict=strict)]
+    return [_without_key(convert_to_openai_tool(tool, strict=strict))]
+
+
+def _without_key(tool: Json) -> Json:
+    """The ledger hands a tool its key; the model shall neither see nor invent it."""
+    parameters = (tool.get("function") or {}).get("parameters") or {}
+    if KEY_PARAMETER not in (parameters.get("properties") or {}):
+        return tool
+    kept = {name: value for name, value in parameters["properties"].items() if name != KEY_PARAMETER}
+    required = [name for name in parameters.get("required") or () if name != KEY_PARAMETER]
+    return {**tool, "function": {**tool["function"], "parameters": {**parameters, "properties": kept, "required": required}}}
 
 
 def _function(function: Json, strict: bool | None) -> Json:

@@ -273,6 +273,30 @@ def test_an_argument_that_is_left_out_is_its_default_to_the_ledger(model: JochCh
     assert TICKETS == ["1 pen"]
 
 
+@tool
+def pay_once(amount: int, joch_key: str | None = None) -> str:
+    """Pay."""
+    TICKETS.append(f"{amount} by {joch_key}")
+    return "paid"
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+async def test_a_tool_gets_its_key_and_the_model_never_sees_it(
+    model: JochChatModel, simulator: Simulator, guarded: bool
+) -> None:
+    declared = {"pay_once": {"effect": "financial"}}
+    tools = guard_tools([pay_once], declared=declared) if guarded else [pay_once]
+    middleware = [] if guarded else [JochMiddleware(tools=declared)]
+    agent = create_agent(model, tools, checkpointer=InMemorySaver(), middleware=middleware)
+
+    state = await agent.ainvoke(human('call pay_once {"amount": 10}'), thread("T"))
+
+    assert last(state) == "pay_once returned: paid"
+    (paid,) = TICKETS
+    assert len(paid.removeprefix("10 by ")) >= 16
+    assert "joch_key" not in str(simulator.calls()[0].body["tools"])
+
+
 def test_a_tool_that_only_reads_runs_again(model: JochChatModel) -> None:
     middleware = JochMiddleware(tools={"lookup": {"effect": "read_only"}})
     agent = create_agent(model, [lookup], checkpointer=InMemorySaver(), middleware=[middleware])
