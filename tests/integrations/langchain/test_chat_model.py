@@ -336,3 +336,23 @@ def test_a_route_that_nobody_knows_is_an_error_with_its_name(simulator: Simulato
 def test_a_picture_with_broken_data_is_an_invalid_request(model: JochChatModel) -> None:
     with pytest.raises(ModelInvalidRequestError, match="base64"):
         model.invoke([HumanMessage([{"type": "image", "base64": "é", "mime_type": "image/png"}])])
+
+
+def test_init_chat_model_knows_joch_once_it_was_told(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from langchain.chat_models import base, init_chat_model
+    from langchain_joch import register
+
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
+    register()
+
+    model = init_chat_model("openai:gpt-5-mini", model_provider="joch", temperature=0)
+
+    assert facts(model.invoke("hello"))["backend"] == PRIMARY
+
+
+def test_a_stream_that_is_left_early_is_closed(model: JochChatModel, simulator: Simulator) -> None:
+    stream = model.stream("tell me a long story about a mountain and a valley")
+    next(stream)
+    stream.close()
+
+    assert str(model.invoke("hello").text) == "You said: hello"
