@@ -103,7 +103,8 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         ends=ends,
         so_far=Totals() if intake is None or execution is None else _so_far(intake.history),
         on_interrupt=caller.on_interrupt,
-        account=_account(route, account),
+        # What a bare call opens nobody can join: its cap is the bound of the call itself.
+        account=None if ends == "always" else _account(route, account or "execution/"),
         span_id=uuid.uuid4().hex[:16],
         framework=caller.framework,
         agent=caller.agent,
@@ -225,9 +226,7 @@ def _rules(route: ModelRoute) -> Rules:
     )
 
 
-def _account(route: ModelRoute, name: str | None) -> Account | None:
-    if name is None:
-        return None
+def _account(route: ModelRoute, name: str) -> Account:
     cap = route.spec.constraints.max_cost_usd_per_execution
     return Account(name, None if cap is None else round(cap * 1_000_000))
 

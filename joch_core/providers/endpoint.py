@@ -10,7 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `attempt_s` bounds one request as a whole, so that a slow drip ends, too."""
+    """Seconds.
+
+    `first_content_s` runs from the sending on; headers and pings are no content. `between_chunks_s` counts after the first
+    content. `attempt_s` bounds one request as a whole, so that a slow drip ends, too.
+    """
 
     connect_s: float = 5.0
     first_content_s: float = 60.0

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from joch_core.capabilities import Target
-from joch_core.errors import FaultKind, ProviderError
+from joch_core.errors import FaultKind, InvalidArgument, JochError, ProviderError
 from joch_core.redaction import redact
 from joch_core.wire import Wire
 
@@ -46,16 +46,24 @@ def status_fault(
         redact(message or f"HTTP status {status}", secret)[:_MESSAGE_CHARS],
         backend=target.backend,
         status=status,
-        code=None if code is None else str(code),
+        code=None if code is None else redact(str(code), secret),
         retry_after_s=retry_after_s(headers, body),
     )
 
 
-def exception_fault(wire: Wire, target: Target, error: Exception, secret: str | None = None) -> ProviderError:
+def exception_fault(wire: Wire, target: Target, error: Exception, secret: str | None = None) -> JochError:
     """The fault that an exception of an SDK or its transport means."""
-    if isinstance(error, ProviderError):
-        error.backend = error.backend or target.backend
-        return error
+    match error:
+        case ProviderError():
+            # It may stand in a stream and repeat what it was sent.
+            error.args = (redact(error.message, secret)[:_MESSAGE_CHARS],)
+            error.backend = error.backend or target.backend
+            return error
+        case InvalidArgument():
+            # No SDK, or no place to send to: another candidate may have both.
+            return not_set_up(target, error)
+        case JochError():
+            return error
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
     if response is not None and isinstance(status, int):
@@ -78,6 +86,11 @@ def exception_fault(wire: Wire, target: Target, error: Exception, secret: str | 
     if names & _CONNECTIONS:
         return ProviderError("connection", f"the connection broke: {message}", backend=target.backend, code="reset")
     return ProviderError("other", f"{type(error).__name__}: {message}", backend=target.backend)
+
+
+def not_set_up(target: Target, error: InvalidArgument) -> ProviderError:
+    """A backend that cannot be asked from here: its SDK is not installed, or its place is not known."""
+    return ProviderError("other", error.message, backend=target.backend, code="not_set_up", sent=False, retryable=False)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -97,8 +97,29 @@ def select(route: ModelRoute, demand: Demand, situation: Situation, judge: Judge
         if verdict.trigger is not None and not _may_go_over(route, verdict.trigger):
             blocked = verdict
     eligible = [verdict for verdict in verdicts if verdict.outcome == "eligible"]
+    if not eligible:
+        eligible = _nearest_to_closing(route, demand, situation, verdicts)
     eligible.sort(key=lambda verdict: (verdict.last_resort, verdict.backend != situation.first, verdict.index))
     return Selection(tuple(verdicts), tuple(eligible))
+
+
+def _nearest_to_closing(
+    route: ModelRoute, demand: Demand, situation: Situation, verdicts: Sequence[Verdict]
+) -> list[Verdict]:
+    """Where nothing but open circuits is left: asking the one that closes first is better than asking nobody."""
+    shut = [verdict for verdict in verdicts if verdict.code == "health"]
+    shut.sort(key=lambda verdict: situation.breakers[verdict.target.origin].open_until_s if verdict.target else 0.0)
+    for verdict in shut:
+        if verdict.model is None or verdict.target is None:
+            continue
+        fits = _price(route, demand, situation, verdict.model, verdict.target)
+        if isinstance(fits, TooDear):
+            verdict.outcome, verdict.code, verdict.reason, verdict.trigger = "denied", fits.code, fits.reason, "budget"
+            continue
+        verdict.outcome, verdict.code, verdict.bound, verdict.trigger = "eligible", "ok", fits, None
+        verdict.reason = "it failed lately, as every other candidate; it is the first that may be asked again"
+        return [verdict]
+    return []
 
 
 def _may_go_over(route: ModelRoute, trigger: SwitchReason) -> bool:

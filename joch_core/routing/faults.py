@@ -36,7 +36,7 @@ Action = Retry | GoOver | Stop
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The failover flags of a route, and how many requests this backend was already sent in this call."""
+    """The failover flags of a route, and the seconds that are left for the call with all its attempts."""
 
     on_error: bool = True
     on_capability_mismatch: bool = True
@@ -48,6 +48,7 @@ class Rules:
 #: Statuses after which one more request to the same backend is worth it. 503 and 529 say: not now.
 _RETRY_STATUS = frozenset({408, 409, 500, 502, 504})
 _CONFLICT = 409
+_FIRST_ERROR_STATUS = 400
 _BACKOFF_S = 0.25
 
 
@@ -60,21 +61,28 @@ def action(fault: ProviderError, rules: Rules, *, requests: int, jitter: float) 
         requests: Requests that this backend was sent in this call so far, this one included.
         jitter: A number in [0, 1) that spreads retries.
     """
+    if rules.remaining_s <= 0:
+        return Stop()
     after = _after(fault, rules)
     if requests > 1 or fault.retryable is False:
         return after
+    wait_s = _wait_s(fault, rules, jitter)
+    return after if wait_s is None or wait_s >= rules.remaining_s else Retry(wait_s)
+
+
+def _wait_s(fault: ProviderError, rules: Rules, jitter: float) -> float | None:
+    """Seconds until one more request to the same backend; None where that is not worth it."""
     if fault.status in _RETRY_STATUS:
-        return Retry(_BACKOFF_S * (1 + jitter))
+        return _BACKOFF_S * (1 + jitter)
     match fault.kind:
-        case "rate_limit":
-            wait_s = fault.retry_after_s
-            if wait_s is not None and wait_s <= min(rules.max_retry_after_s, rules.remaining_s):
-                return Retry(wait_s)
+        case "rate_limit" if fault.retry_after_s is not None and fault.retry_after_s <= rules.max_retry_after_s:
+            return fault.retry_after_s
         case "connection" | "stream_incomplete":
-            return Retry(_BACKOFF_S * jitter)
-        case "server_error" | "other" if fault.code in ("unreadable", "empty"):
-            return Retry(_BACKOFF_S * (1 + jitter))
-    return after
+            return _BACKOFF_S * jitter
+        case "server_error" if fault.status is None or fault.status < _FIRST_ERROR_STATUS:
+            # An unreadable answer, or an error that is told in the middle of a stream: both stand for a 500.
+            return _BACKOFF_S * (1 + jitter)
+    return None
 
 
 def _after(fault: ProviderError, rules: Rules) -> Action:
@@ -90,7 +98,7 @@ def _after(fault: ProviderError, rules: Rules) -> Action:
         case "context_length":
             return GoOver("capability") if rules.on_capability_mismatch else Stop()
         case "authentication" | "permission":
-            return GoOver("outage") if rules.on_auth_error and rules.on_error else Stop()
+            return GoOver("outage") if rules.on_auth_error else Stop()
         case "rate_limit" | "quota":
             return GoOver("rate_limit") if rules.on_error else Stop()
         case _:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Generator
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
-from joch_core.capabilities import Target
 from joch_core.errors import (
     Attempt,
     BudgetExceeded,
@@ -23,100 +21,16 @@ from joch_core.errors import (
 from joch_core.messages import Json, Reply, message_to_json
 from joch_core.resources.commits import Commit, Committed, Hold, Settle
 from joch_core.resources.events import Draft
-from joch_core.resources.model import Model
-from joch_core.resources.route import ModelRoute
 from joch_core.routing import facts
-from joch_core.routing.candidates import Selection, Verdict, why_nobody
-from joch_core.routing.faults import GoOver, Retry, Rules, Stop, SwitchReason, action
-from joch_core.routing.steps import Answered, Flow, Prepared, Record, Restart, Send, Step, Wait
+from joch_core.routing.call import Account, Asked, Call, Ends, Progress, Totals, account_name, hold_for, worst_case
+from joch_core.routing.candidates import Verdict, why_nobody
+from joch_core.routing.faults import GoOver, Retry, Stop, SwitchReason, action
+from joch_core.routing.steps import Answered, Flow, Record, Restart, Send, Step, Wait
 
-#: When a call also ends its execution: a bare call always, one that a conversation's newest turn has opened when the
-#: model has answered (and does not wait for tools), one of an open execution never.
-Ends = Literal["always", "answered", "never"]
+__all__ = ["Account", "Call", "Ends", "Totals", "model_call"]
 
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What an execution has come to before this call; `cost` is micro-USD."""
-
-    cost: int = 0
-    model_calls: int = 0
-    tool_calls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The account of a cap that holds over several calls, in integer micro-USD."""
-
-    name: str
-    cap: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Everything that is known before the first step.
-
-    `before` are the drafts that this call adds in any case (new messages, a new execution); `turn` is the fence of the
-    conversation (None: there is no conversation, and no message is kept). `previous` is the backend that the conversation
-    is on. `prepare` makes the request ready for a backend; given a reason it builds the checkpoint of a switch. `clock`,
-    `monotonic_s` and `jitter` come in, so that a test can hold them. `on_interrupt` is `error` or `restart`.
-    """
-
-    route: ModelRoute
-    selection: Selection
-    rules: Rules
-    log: str
-    before: tuple[Draft, ...]
-    decided: Json
-    prepare: Callable[[Verdict, SwitchReason | None], Prepared]
-    seed: str
-    clock: Callable[[], datetime]
-    monotonic_s: Callable[[], float]
-    jitter: Callable[[], float]
-    deadline_s: float
-    attempt_s: float
-    turn: int | None = None
-    previous: str | None = None
-    execution: str | None = None
-    open_execution: str | None = None
-    ends: Ends = "never"
-    so_far: Totals = Totals()
-    on_interrupt: str = "error"
-    account: Account | None = None
-    trace_id: str | None = None
-    span_id: str | None = None
-    framework: str | None = None
-    agent: str | None = None
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What the call has come to so far."""
-
-    drafts: list[Draft]
-    turn: int | None
-    execution: str | None
-    settles: list[Settle] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    requests: int = 0
-    cost_micro_usd: int = 0
-    opened: bool = False
-    over_budget: bool = False
-    #: The candidate that was asked or passed over last, why the call left it, and the newest fault.
-    left: Verdict | None = None
-    reason: SwitchReason | None = None
-    fault: ProviderError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One candidate that is asked now."""
-
-    verdict: Verdict
-    model: Model
-    target: Target
-    prepared: Prepared
-    hold: Hold | None
+#: Below it a provider has begun to answer, and may bill.
+_FIRST_ERROR_STATUS = 400
 
 
 def model_call(call: Call) -> Flow:
@@ -128,25 +42,21 @@ def model_call(call: Call) -> Flow:
         ProviderError: a fault that another candidate would not cure, or the fault of a route of one.
         StreamInterrupted: the stream broke after the caller had seen a part of it.
     """
-    state = _Progress([*call.before, Draft("RouteDecided", call.decided)], call.turn, call.execution)
+    state = Progress([*call.before, Draft("RouteDecided", call.decided)], call.turn, call.execution)
     state.drafts.extend(facts.refusals(call.selection))
     for verdict in call.selection.order:
         asked = _prepared(call, state, verdict)
         if asked is None:
             continue
-        begins = (*_switch(call, state, asked), facts.started(verdict, asked.target, state.requests))
-        committed = yield from _record(call, state, begins, asked.hold)
-        if committed.refused is not None:
-            _pass_over(state, verdict, "budget", "the running calls of this execution leave too little of its cap", "budget")
-            state.over_budget = True
-            continue
+        if not state.opened and call.open_execution is not None and worst_case(call, asked) is not None:
+            yield from _record(call, state)  # what is held is held in the name of the execution
         reply = yield from _ask(call, state, asked)
         if reply is not None:
             return reply
     raise (yield from _give_up(call, state)) from None
 
 
-def _prepared(call: Call, state: _Progress, verdict: Verdict) -> _Asked | None:
+def _prepared(call: Call, state: Progress, verdict: Verdict) -> Asked | None:
     """The request for this backend, or None where it cannot take it (and the route goes on)."""
     if verdict.model is None or verdict.target is None:
         return None
@@ -163,19 +73,10 @@ def _prepared(call: Call, state: _Progress, verdict: Verdict) -> _Asked | None:
             raise NoEligibleCandidate(f"{verdict.backend} cannot take this request: {gap.text}", attempts=state.attempts)
         _pass_over(state, verdict, gap.code, gap.text, "capability")
         return None
-    return _Asked(verdict, verdict.model, verdict.target, prepared, _hold(call, state, verdict))
+    return Asked(verdict, verdict.model, verdict.target, prepared)
 
 
-def _hold(call: Call, state: _Progress, verdict: Verdict) -> Hold | None:
-    """What must be set aside before this backend is asked; None where no cap over several calls holds."""
-    worst = verdict.bound.micro_usd if verdict.bound is not None else None
-    if call.account is None or call.account.cap is None or worst is None:
-        return None
-    lease_until = call.clock().timestamp() + call.attempt_s + 60
-    return Hold(f"{call.seed}/{state.requests}", call.account.name, worst, call.account.cap, lease_until)
-
-
-def _reason(call: Call, state: _Progress, verdict: Verdict) -> SwitchReason | None:
+def _reason(call: Call, state: Progress, verdict: Verdict) -> SwitchReason | None:
     """Why this call leaves the backend that the conversation is on; None if it does not."""
     if state.left is not None:
         return state.reason
@@ -188,7 +89,7 @@ def _reason(call: Call, state: _Progress, verdict: Verdict) -> SwitchReason | No
     return left.trigger or "health"
 
 
-def _switch(call: Call, state: _Progress, asked: _Asked) -> tuple[Draft, ...]:
+def _switch(call: Call, state: Progress, asked: Asked) -> tuple[Draft, ...]:
     """The drafts of a switch to this backend, if it is one."""
     backend = asked.verdict.backend
     reason = _reason(call, state, asked.verdict)
@@ -205,10 +106,20 @@ def _switch(call: Call, state: _Progress, asked: _Asked) -> tuple[Draft, ...]:
     return (*prepared.drafts, switched, *applied)
 
 
-def _ask(call: Call, state: _Progress, asked: _Asked) -> Generator[Step, Any, Reply | None]:
+def _ask(call: Call, state: Progress, asked: Asked) -> Generator[Step, Any, Reply | None]:
     """Send to one backend, again if that is worth it. Returns the reply, or None to go over to the next one."""
+    begins: tuple[Draft, ...] = _switch(call, state, asked)
     requests = 0
     while True:
+        hold = hold_for(call, state, asked)
+        begins = (*begins, facts.started(asked.verdict, asked.target, state.requests))
+        committed = yield from _record(call, state, begins, hold)
+        if committed.refused is not None:
+            reason = "what is spent and what running calls may cost leave too little of maxCostUsdPerExecution"
+            _pass_over(state, asked.verdict, "budget", reason, "budget")
+            state.over_budget = True
+            return None
+        begins = ()
         requests += 1
         state.requests += 1
         begin_s = call.monotonic_s()
@@ -220,19 +131,17 @@ def _ask(call: Call, state: _Progress, asked: _Asked) -> Generator[Step, Any, Re
             fault = error
         except StreamInterrupted as broken:
             if call.on_interrupt != "restart":
-                raise (yield from _interrupted(call, state, asked, broken)) from None
+                raise (yield from _interrupted(call, state, asked, hold, broken)) from None
             fault = ProviderError("stream_incomplete", broken.message, retryable=False)
             yield Restart()
         else:
-            return (yield from _completed(call, state, asked, answered))
+            return (yield from _completed(call, state, asked, hold, answered))
         now_s = call.monotonic_s()
-        _failed(state, asked, fault, int((now_s - begin_s) * 1000))
+        _failed(state, asked, hold, fault, int((now_s - begin_s) * 1000))
         rules = replace(call.rules, remaining_s=call.deadline_s - now_s)
-        follows = action(fault, rules, requests=requests, jitter=call.jitter()) if now_s < call.deadline_s else Stop()
-        match follows:
+        match action(fault, rules, requests=requests, jitter=call.jitter()):
             case Retry(wait_s=wait_s):
                 yield Wait(wait_s)
-                yield from _record(call, state, (facts.started(asked.verdict, asked.target, state.requests),))
             case GoOver(reason=reason):
                 verdict = asked.verdict
                 verdict.outcome, verdict.code, verdict.reason = "failed", fault.kind, fault.message
@@ -242,7 +151,9 @@ def _ask(call: Call, state: _Progress, asked: _Asked) -> Generator[Step, Any, Re
                 raise (yield from _ended(call, state, fault)) from None
 
 
-def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) -> Generator[Step, Any, Reply]:
+def _completed(
+    call: Call, state: Progress, asked: Asked, hold: Hold | None, answered: Answered
+) -> Generator[Step, Any, Reply]:
     verdict, reply = asked.verdict, answered.reply
     cost = asked.model.cost_micro_usd(reply.usage)
     state.cost_micro_usd += cost or 0
@@ -263,10 +174,11 @@ def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) 
         state.drafts.append(Draft("MessageAdded", payload))
     if call.ends == "always" or (call.ends == "answered" and reply.finish not in ("tool_calls", "pause")):
         state.drafts.append(_execution_ended(call, state))
-    if asked.hold is not None:
-        state.settles.append(Settle(asked.hold.account, cost or 0, asked.hold.id))
+    if hold is not None:
+        # An answer without usage may have cost anything up to what was set aside.
+        state.settles.append(Settle(hold.account, hold.amount if cost is None else cost, hold.id))
     elif call.account is not None and cost:
-        state.settles.append(Settle(call.account.name, cost))
+        state.settles.append(Settle(account_name(call, state), cost))
     yield from _record(call, state)
     reply.backend = verdict.backend
     reply.execution = state.execution
@@ -280,30 +192,32 @@ def _completed(call: Call, state: _Progress, asked: _Asked, answered: Answered) 
     return reply
 
 
-def _failed(state: _Progress, asked: _Asked, fault: ProviderError, latency_ms: int) -> None:
+def _failed(state: Progress, asked: Asked, hold: Hold | None, fault: ProviderError, latency_ms: int) -> None:
     """Count a failed request. It costs nothing if it was refused, the worst case where nobody knows if it was billed."""
     fault.backend = asked.verdict.backend
     attempt = fault.attempt()
     state.attempts.append(attempt)
     state.drafts.append(facts.failed(asked.verdict, asked.target, attempt, latency_ms))
-    if asked.hold is not None:
-        unknown = fault.sent and fault.status is None
-        state.settles.append(Settle(asked.hold.account, asked.hold.amount if unknown else 0, asked.hold.id))
+    if hold is not None:
+        unknown = fault.sent and (fault.status is None or fault.status < _FIRST_ERROR_STATUS)
+        state.settles.append(Settle(hold.account, hold.amount if unknown else 0, hold.id))
 
 
-def _interrupted(call: Call, state: _Progress, asked: _Asked, broken: StreamInterrupted) -> Generator[Step, Any, JochError]:
+def _interrupted(
+    call: Call, state: Progress, asked: Asked, hold: Hold | None, broken: StreamInterrupted
+) -> Generator[Step, Any, JochError]:
     """The caller has seen a part of it: no other model may go on in its place."""
     payload: Json = {"backend": asked.verdict.backend, "reason": broken.message}
     if call.turn is not None:
         payload["text"] = broken.partial.text
     state.drafts.append(Draft("StreamInterrupted", payload))
     state.attempts.extend(broken.attempts)
-    if asked.hold is not None:
-        state.settles.append(Settle(asked.hold.account, asked.hold.amount, asked.hold.id))
+    if hold is not None:
+        state.settles.append(Settle(hold.account, hold.amount, hold.id))
     return (yield from _ended(call, state, broken))
 
 
-def _pass_over(state: _Progress, verdict: Verdict, code: str, reason: str, trigger: SwitchReason) -> None:
+def _pass_over(state: Progress, verdict: Verdict, code: str, reason: str, trigger: SwitchReason) -> None:
     verdict.outcome, verdict.code, verdict.reason, verdict.trigger = "skipped", code, reason, trigger
     state.attempts.append(Attempt(verdict.backend, code, message=reason))
     state.drafts.append(Draft("CandidateSkipped", {"backend": verdict.backend, "code": code, "reason": reason}))
@@ -311,7 +225,7 @@ def _pass_over(state: _Progress, verdict: Verdict, code: str, reason: str, trigg
 
 
 def _record(
-    call: Call, state: _Progress, begins: tuple[Draft, ...] = (), hold: Hold | None = None
+    call: Call, state: Progress, begins: tuple[Draft, ...] = (), hold: Hold | None = None
 ) -> Generator[Step, Any, Committed]:
     """Write what has come together since the last time; afterwards the fence and the execution's name are known.
 
@@ -347,7 +261,7 @@ def _record(
     return committed
 
 
-def _ended(call: Call, state: _Progress, error: JochError) -> Generator[Step, Any, JochError]:
+def _ended(call: Call, state: Progress, error: JochError) -> Generator[Step, Any, JochError]:
     """Record the end of the call; the error comes back with what is known about it."""
     if call.ends != "never":
         state.drafts.append(_execution_ended(call, state, error.kind))
@@ -357,7 +271,7 @@ def _ended(call: Call, state: _Progress, error: JochError) -> Generator[Step, An
     return error
 
 
-def _execution_ended(call: Call, state: _Progress, error: str | None = None) -> Draft:
+def _execution_ended(call: Call, state: Progress, error: str | None = None) -> Draft:
     before = call.so_far
     return facts.execution_ended(
         cost=before.cost + state.cost_micro_usd,
@@ -367,7 +281,7 @@ def _execution_ended(call: Call, state: _Progress, error: str | None = None) -> 
     )
 
 
-def _give_up(call: Call, state: _Progress) -> Generator[Step, Any, JochError]:
+def _give_up(call: Call, state: Progress) -> Generator[Step, Any, JochError]:
     """Nobody answered: say why, in the class that says whose decision it was."""
     verdicts = call.selection.verdicts
     name = call.route.metadata.name
@@ -382,7 +296,7 @@ def _give_up(call: Call, state: _Progress) -> Generator[Step, Any, JochError]:
     return (yield from _ended(call, state, error))
 
 
-def _refused(call: Call, state: _Progress) -> JochError:
+def _refused(call: Call, state: Progress) -> JochError:
     verdicts = call.selection.verdicts
     name, why = call.route.metadata.name, why_nobody(verdicts)
     triggers = {verdict.trigger for verdict in verdicts}

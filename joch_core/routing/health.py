@@ -12,7 +12,11 @@ _MAX_OPEN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Closed while `open_until_s` lies in the past. After it one probe may pass; its failure opens for twice as long."""
+    """Closed while `open_until_s` lies in the past.
+
+    After it one request may pass as a probe, and the others wait for what becomes of it; its failure opens the breaker
+    for twice as long.
+    """
 
     failures: int = 0
     openings: int = 0
@@ -32,6 +36,12 @@ class Breaker:
         openings = self.openings + 1
         until_s = now_s + min(_MAX_OPEN_S, open_s * 2 ** (openings - 1))
         return Breaker(failures, openings, until_s, probing=False, seen=True, failed_at_s=now_s)
+
+    def asked(self, now_s: float, probe_s: float) -> Breaker:
+        """A request goes out. If it is the probe, the breaker stays shut to others for `probe_s`, or until it has ended."""
+        if not self.open_until_s or self.is_open(now_s):
+            return self
+        return replace(self, open_until_s=now_s + probe_s, probing=True)
 
     def succeeded(self) -> Breaker:
         """After an answer that ended in order."""

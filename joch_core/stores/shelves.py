@@ -43,10 +43,10 @@ class SqlStore:
             with self.database.writing() as cursor:
                 execution = _open_execution(cursor, namespace, commit.open_execution)
                 _claim(cursor, namespace, commit, at)
+                for settle in commit.settles:  # before the holds: what a failed attempt frees serves the next one
+                    _settle(cursor, namespace, settle)
                 for hold in commit.holds:
                     _hold(cursor, namespace, hold)
-                for settle in commit.settles:
-                    _settle(cursor, namespace, settle)
                 for record in commit.records:
                     _put(cursor, namespace, record)
                 events = (
