@@ -67,6 +67,7 @@ class EventStreamResponse:
         self._response = response
         self.status_code: int = response.status_code
         self.headers = dict(response.headers)
+        self.extensions: Any = getattr(response, "extensions", {})
         self._framed = "vnd.amazon.eventstream" in self.headers.get("content-type", "")
         if self._framed:
             self.headers["content-type"] = "text/event-stream"
