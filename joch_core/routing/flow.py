@@ -300,7 +300,7 @@ def _refused(call: Call, state: Progress) -> JochError:
     verdicts = call.selection.verdicts
     name, why = call.route.metadata.name, why_nobody(verdicts)
     triggers = {verdict.trigger for verdict in verdicts}
-    if state.over_budget or triggers == {"budget"}:
+    if state.over_budget or "budget" in triggers:
         return BudgetExceeded(f"route {name!r}: no candidate fits its cost caps ({why}); raise the cap or lower max_tokens")
     if triggers == {"policy"}:
         return PolicyDenied(f"route {name!r}: policy denies every candidate ({why})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_after_a_switch_the_same_beginning_is_sent_again_so_that_prompt_caches_w
 
     bodies = [call.body for call in joch_simulator.calls("anthropic")]
     assert len(bodies) == 3
-    for before, after in zip(bodies, bodies[1:], strict=False):
+    for before, after in itertools.pairwise(bodies):
         assert after["system"] == before["system"]
         assert after["messages"][: len(before["messages"])] == before["messages"]
     assert len(switches(joch, "c")) == 1
