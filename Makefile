@@ -23,10 +23,10 @@ demo: $(READY)
 	@$(BIN)/joch demo
 
 test: $(READY)
-	$(BIN)/pytest -n auto -m "not slow" $(ARGS)
+	$(BIN)/pytest -n auto -m "not slow and not long" $(ARGS)
 
 test-all: $(READY)
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto -m "not long" $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -43,7 +43,7 @@ bench: $(READY)
 	$(BIN)/python benches/checkpointers.py
 
 crash: $(READY)
-	$(BIN)/pytest -m slow tests/core/stores/test_crash.py $(ARGS)
+	$(BIN)/pytest -m long $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
