@@ -18,7 +18,7 @@ from joch_core.app.stretch import prepare_in_conversation
 from joch_core.capabilities import Target
 from joch_core.errors import InvalidArgument, JochError
 from joch_core.messages import Json, ModelRequest
-from joch_core.migration.history import History
+from joch_core.migration.history import History, Switch
 from joch_core.projection import project
 from joch_core.projection.tokens import estimate_tokens
 from joch_core.resources.events import Draft
@@ -73,6 +73,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         raise InvalidArgument("there is nothing to ask: pass at least one message, or name a conversation")
     if intake is not None and not intake.messages:
         raise InvalidArgument(f"conversation {intake.history.name!r} is empty, and no message was passed")
+    route, pinned = (route, None) if intake is None else _with_choice(route, intake.history)
     execution, opens, ends = _execution(caller, intake, now)
     account = None if execution is None else f"execution/{execution}"
     spent = 0 if account is None else sum(joch.store.spent(joch.namespace, account))
@@ -88,7 +89,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         rules=_rules(route),
         log="execution/" if caller.conversation is None else caller.conversation.log,
         before=_before(intake, route, opens),
-        decided=_decided(joch, route, selection.verdicts, demand),
+        decided=_decided(joch, route, selection.verdicts, demand, pinned),
         prepare=_preparer(joch, route, request, intake),
         seed=uuid.uuid4().hex[:16],
         clock=lambda: datetime.now(UTC),
@@ -166,6 +167,23 @@ def _situation(
     )
 
 
+def _with_choice(route: ModelRoute, history: History) -> tuple[ModelRoute, str | None]:
+    """(the route with the operator's choice as a candidate of it, that choice where the route itself does not name it).
+
+    The choice holds until the next one, or until the route's own candidates are others than they were.
+    """
+    switch = history.switch
+    if switch is None or switch.reason != "operator" or switch.to in route.candidates or _edited(route, switch):
+        return route, None
+    strategy = route.spec.strategy
+    chosen = strategy.model_copy(update={"primary": switch.to, "fallback": route.candidates})
+    return route.model_copy(update={"spec": route.spec.model_copy(update={"strategy": chosen})}), switch.to
+
+
+def _edited(route: ModelRoute, switch: Switch) -> bool:
+    return bool(switch.candidates) and set(switch.candidates) - {switch.to} != set(route.candidates) - {switch.to}
+
+
 def _stays_on(route: ModelRoute, intake: Intake, execution: str | None, ill: Collection[str]) -> str | None:
     """The backend that is asked first, against the route's own order.
 
@@ -177,7 +195,7 @@ def _stays_on(route: ModelRoute, intake: Intake, execution: str | None, ill: Col
     if switch is None or switch.to not in route.candidates:
         return None
     if switch.reason == "operator":
-        return switch.to
+        return None if _edited(route, switch) else switch.to
     match route.spec.strategy.failback:
         case "never":
             return switch.to
@@ -231,8 +249,9 @@ def _account(route: ModelRoute, name: str) -> Account:
     return Account(name, None if cap is None else round(cap * 1_000_000))
 
 
-def _decided(joch: Joch, route: ModelRoute, verdicts: Sequence[Verdict], demand: Demand) -> Json:
+def _decided(joch: Joch, route: ModelRoute, verdicts: Sequence[Verdict], demand: Demand, pinned: str | None) -> Json:
     return {
+        **({} if pinned is None else {"pinned": pinned}),
         "route": route.name,
         "candidates": [verdict.as_json() for verdict in verdicts],
         "demand": sorted(demand.capabilities | demand.removable),

@@ -31,6 +31,8 @@ class Switch:
     reason: str
     checkpoint: str | None
     execution: str | None
+    #: The route's own candidates when it was made: an operator's choice holds until they are others.
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class History:
     backend: str | None = None
     execution: str | None = None
     route: str | None = None
+    candidates: tuple[str, ...] = ()
     #: What the newest execution has come to: micro-USD, requests to models, calls of tools.
     execution_cost: int = 0
     execution_requests: int = 0
@@ -112,6 +115,9 @@ class History:
                 self.execution_cost += round(float(payload.get("costUsd") or 0) * 1_000_000)
             case "RouteDecided":
                 self.route = payload.get("route") or self.route
+                pinned = payload.get("pinned")
+                rows = payload.get("candidates", ())
+                self.candidates = tuple(row["backend"] for row in rows if row["backend"] != pinned)
             case "CheckpointCreated":
                 self._specs[payload["name"]] = payload["spec"]
             case "ProviderSwitched":
@@ -146,6 +152,7 @@ class History:
             payload["reason"],
             checkpoint,
             event.execution,
+            self.candidates,
         )
         self.backend = payload["toProvider"]
         if checkpoint is not None:
@@ -240,10 +247,32 @@ def match_messages(entries: Sequence[Entry], passed: Sequence[Message], *, whole
     overlap = _overlap(known, given)
     if overlap:
         return Match(len(known), tuple(passed[overlap:]))
+    taken = None if whole else _newest_turn(entries, known, given, common)
+    if taken is not None:
+        return Match(len(known), tuple(passed[taken:]))
     if not whole and (common == 0 or not any(message.role == "assistant" for message in passed)):
         # Nothing of the log is passed again: these messages are to be appended.
         return Match(len(known), tuple(passed))
     return Match(common, tuple(passed[common:]), rewrites=True)
+
+
+def _newest_turn(entries: Sequence[Entry], known: Sequence[object], given: Sequence[object], common: int) -> int | None:
+    """How many of the passed messages stand in the log, whose newest turn was passed with a gap in it; None if not so.
+
+    A run that is started again passes its user's message only, although the turn has gone on; one that keeps answers but
+    no tool calls leaves out what lies between. A turn that has its answer is over: the same text again is a new turn.
+    """
+    start = max((place for place, entry in enumerate(entries) if entry.message.role == "user"), default=0)
+    for first, matched in ((0, common), (start, 1 if given[0] == known[start] else 0)):
+        if not matched or first + matched <= start:
+            continue
+        rest, missing = given[matched:], known[first + matched :]
+        if n := _overlap(missing, rest):
+            return matched + n
+        last = entries[-1].message
+        if not rest and (last.role == "tool" or last.tool_calls):
+            return matched
+    return None
 
 
 def _overlap(known: Sequence[object], given: Sequence[object]) -> int:

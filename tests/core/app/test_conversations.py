@@ -166,6 +166,18 @@ def test_the_operators_choice_holds(joch: Joch, joch_simulator: Simulator) -> No
     assert (switch["reason"], switch["checkpointRef"]) == ("operator", checkpoint.metadata.name)
 
 
+def test_the_operators_choice_may_lie_outside_the_route_and_ends_with_an_edit_of_it(joch: Joch) -> None:
+    elsewhere = "anthropic:claude-haiku-4-5"
+    joch.call(ROUTE, "first", conversation="c")
+    joch.switch(conversation="c", to=elsewhere)
+
+    chosen = [joch.call(ROUTE, text, conversation="c").backend for text in ("second", "third")]
+    edited = joch.call([*ROUTE, "openai:gpt-4o-mini"], "fourth", conversation="c")
+
+    assert chosen == [elsewhere, elsewhere]
+    assert (edited.backend, edited.switch_reason) == (ONE, "route_edit")
+
+
 def test_switching_to_where_it_is_already_changes_nothing(joch: Joch) -> None:
     joch.call(ONE, "first", conversation="c")
 
