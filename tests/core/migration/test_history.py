@@ -73,6 +73,27 @@ def test_a_rewritten_history_is_seen_and_says_where(log):
     assert (match.keep, match.rewrites, len(match.new)) == (1, True, 2)
 
 
+def test_a_run_that_is_started_again_goes_on_with_the_turn_that_it_began(log):
+    before = [Message.user("hi"), Message.assistant("hello")]
+    entries = log.say(*before, *TALK[:3]).history.entries
+    for passed in ([TALK[0]], [*before, TALK[0]]):
+        match = match_messages(entries, passed)
+        assert (match.keep, match.new, match.rewrites) == (5, (), False)
+
+
+def test_the_same_text_after_an_answer_is_a_new_turn(log):
+    entries = log.say(*TALK).history.entries
+    assert match_messages(entries, [TALK[0]]).new == (TALK[0],)
+
+
+def test_a_newest_turn_that_is_passed_without_its_middle_is_recognised(log):
+    before = [Message.user("hi"), Message.assistant("hello")]
+    entries, news = log.say(*before, *TALK).history.entries, Message.user("thanks")
+    for passed in ([TALK[0], TALK[3], news], [*before, TALK[0], TALK[3], news]):
+        assert match_messages(entries, passed).new == (news,)
+    assert match_messages(entries, [TALK[0], TALK[3], news], whole=True).rewrites
+
+
 def test_two_uploads_are_two_files(log):
     entries = log.say(Message.user(File(file_id="file-1"))).history.entries
     assert len(match_messages(entries, [Message.user(File(file_id="file-2"))]).new) == 1
