@@ -2,13 +2,13 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -182,35 +182,6 @@ def test_a_full_disk_starts_nothing(harness):
         guard.call(create)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("journal", ["yes", "no"])
-def test_random_deaths(harness, journal):
-    dice, subjects = random.Random(7), [f"s{number}" for number in range(60)]
-    killed = 0
-    deadline = time.monotonic() + 60
-    while killed < 60 and time.monotonic() < deadline:
-        workers = [harness.start(*subjects, journal=journal, pause_s=0.004) for _ in range(2)]
-        for worker in workers:
-            worker.stdout.readline()
-        time.sleep(dice.uniform(0.0, 0.12))
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
-            killed += 1
-
-    counts = Counter(subject for subject, _, _ in harness.effects())
-    if journal == "no":
-        assert max(counts.values()) > 1
-        return
-    phases = {row["spec"]["input"]["subject"]: row["status"]["phase"] for row in harness.rows()}
-    assert max(counts.values()) == 1
-    assert "Running" not in phases.values()
-    for subject, phase in phases.items():
-        assert counts[subject] == 1 if phase == "Succeeded" else counts[subject] <= 1
-    assert set(counts) <= set(phases)
-    assert list(harness.store.check()) == []
-
-
 def test_doubt_is_an_error_with_the_key(harness):
     harness.run("a", failpoint="after_started")
 
@@ -220,3 +191,133 @@ def test_doubt_is_an_error_with_the_key(harness):
     with pytest.raises(OutcomeUnknown) as unknown:
         Guard(harness.store, "default", "conv").call(create, {"subject": "a"})
     assert unknown.value.key == harness.rows()[0]["metadata"]["name"]
+
+
+class Nursery:
+    """What is left after many deaths: the effects outside, the answers that callers got, and the ledger."""
+
+    def __init__(self, folder, kills, mode="ledger", seed=7):
+        script = Path(__file__).with_name("crash_nursery.py")
+        began = time.monotonic()
+        command = [sys.executable, str(script), str(folder), str(kills), mode, str(seed)]
+        environment = {**os.environ, "JOCH_LEASE_SECONDS": "60"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stderr
+        self.seconds = time.monotonic() - began
+        self.folder, self.deaths = folder, json.loads(done.stdout)
+        self.world = [tuple(line) for line in self._lines("world")]
+        self.answers = self._lines("answers")
+        self.errors = self._lines("errors")
+        self.counts = Counter(subject for _, subject, _, _ in self.world)
+
+    def _lines(self, name):
+        file = self.folder / name
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def tool_of(self, subject):
+        return "put" if int(subject[1:]) % 3 == 0 else "create"
+
+    def figures(self, rows):
+        phases = Counter(row["status"]["phase"] for row in rows)
+        effects = {name: sum(tool == name for tool, *_ in self.world) for name in ("create", "put")}
+        repeated = {
+            name: sum(count > 1 for subject, count in self.counts.items() if self.tool_of(subject) == name)
+            for name in ("create", "put")
+        }
+        return {
+            "deaths": self.deaths, "seconds": round(self.seconds, 1), "keys": len(rows), "phases": phases,
+            "effects": effects, "keys with more than one effect": repeated, "answers": len(self.answers),
+        }  # fmt: skip
+
+
+def check_invariants(nursery, store):
+    rows = {row["spec"]["input"]["subject"]: row for row in calls(store, "default", datetime.now(UTC))}
+    listed = {row["metadata"]["name"] for row in calls(store, "default", datetime.now(UTC), in_doubt_only=True)}
+    stamps = {}
+    for _, subject, key, stamp in nursery.world:
+        stamps.setdefault(subject, set()).add(stamp)
+        assert key == rows[subject]["metadata"]["name"]  # every attempt saw the same key
+    assert nursery.errors == []
+    for subject, row in rows.items():
+        phase, key, count = row["status"]["phase"], row["metadata"]["name"], nursery.counts[subject]
+        assert phase in ("Succeeded", "Unknown"), (subject, phase)
+        assert (phase == "Unknown") == (key in listed)
+        if nursery.tool_of(subject) == "create":
+            assert count == 1 if phase == "Succeeded" else count <= 1, (subject, phase, count)
+        elif phase == "Succeeded":
+            assert count >= 1
+        if phase == "Succeeded":
+            assert row["status"]["output"]["stamp"] in stamps[subject]
+    for subject, value in nursery.answers:
+        assert value["stamp"] in stamps[subject]
+    assert list(store.check()) == []
+    return list(rows.values())
+
+
+def survivors_agree(nursery, store):
+    """Whoever comes after all the deaths gets the one result, or is told of the doubt; nothing happens a second time."""
+    effects = []
+
+    def late(name, *, idempotent):
+        def act(subject: str):
+            effects.append(subject)
+            return {"stamp": "late"}
+
+        act.__name__ = name
+        return tool(effect="external_write", idempotent=idempotent)(act)
+
+    functions = {"create": late("create", idempotent=False), "put": late("put", idempotent=True)}
+    for row in calls(store, "default", datetime.now(UTC)):
+        subject, phase = row["spec"]["input"]["subject"], row["status"]["phase"]
+        guard = Guard(store, "default", row["spec"]["conversationRef"]["name"])
+        try:
+            value = guard.call(functions[nursery.tool_of(subject)], {"subject": subject})
+        except OutcomeUnknown:
+            assert (phase, nursery.tool_of(subject)) == ("Unknown", "create")
+        else:
+            assert value == (row["status"]["output"] if phase == "Succeeded" else {"stamp": "late"})
+    assert {nursery.tool_of(subject) for subject in effects} <= {"put"}
+
+
+@pytest.mark.slow
+def test_no_effect_happens_twice_whenever_a_process_dies(tmp_path):
+    nursery = Nursery(tmp_path, kills=60)
+    store = open_store(f"sqlite:///{tmp_path}/joch.db")
+
+    rows = check_invariants(nursery, store)
+    survivors_agree(nursery, store)
+
+    store.close()
+    assert nursery.deaths.get("not killed", 0) == 0
+    assert nursery.figures(rows)["keys with more than one effect"]["create"] == 0
+    assert len(nursery.world) >= 20
+
+
+@pytest.mark.slow
+def test_without_the_ledger_the_same_deaths_do_repeat_effects(tmp_path):
+    nursery = Nursery(tmp_path, kills=60, mode="done-list")
+
+    assert max(nursery.counts.values()) > 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_no_effect_happens_twice_in_five_hundred_deaths(tmp_path, capsys):
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    nursery = Nursery(tmp_path / "with", kills=500)
+    store = open_store(f"sqlite:///{tmp_path}/with/joch.db")
+
+    rows = check_invariants(nursery, store)
+    figures = nursery.figures(rows)
+    survivors_agree(nursery, store)
+    control = Nursery(tmp_path / "without", kills=500, mode="done-list")
+
+    store.close()
+    repeated = sum(count > 1 for count in control.counts.values())
+    with capsys.disabled():
+        print("\nwith the ledger:", json.dumps(figures))
+        print("without:", json.dumps({"deaths": control.deaths, "keys": len(control.counts), "repeated": repeated}))
+    assert set(figures["deaths"]) == {"at random", *POINTS}
+    assert figures["keys with more than one effect"]["create"] == 0
+    assert repeated > 0
