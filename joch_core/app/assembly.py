@@ -76,7 +76,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
     route, pinned = (route, None) if intake is None else _with_choice(route, intake.history)
     execution, opens, ends = _execution(caller, intake, now)
     account = None if execution is None else f"execution/{execution}"
-    spent = 0 if account is None else sum(joch.store.spent(joch.namespace, account))
+    spent = _spent(joch, route, account)
     situation = _situation(joch, route, intake, execution, spent)
     demand = _demand(route, request, intake, streaming=caller.streaming)
     selection = select(route, demand, situation, _judge(joch, caller.agent, spent))
@@ -112,6 +112,12 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
     )
     ports = CallPorts(joch.store, joch.namespace, joch.pool, joch.health, route, _secret_variable(joch), joch.keep_raw)
     return Assembly(model_call(call), ports)
+
+
+def _spent(joch: Joch, route: ModelRoute, account: str | None) -> int:
+    """What the execution has spent and set aside, in micro-USD; 0 where neither a cap nor a policy asks."""
+    asked = route.spec.constraints.max_cost_usd_per_execution is not None or bool(joch.catalog.all(Policy))
+    return 0 if account is None or not asked else sum(joch.store.spent(joch.namespace, account))
 
 
 def standing(joch: Joch, route: ModelRoute) -> Sequence[Verdict]:

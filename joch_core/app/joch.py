@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -45,6 +46,12 @@ RouteLike = str | ModelRoute | Sequence[str]
 
 #: How long an edit of a route may go unseen by a running process.
 _CATALOG_TTL_S = 1.0
+
+
+@lru_cache(maxsize=256)
+def _inline_route(backends: tuple[str, ...]) -> ModelRoute:
+    """A route that nobody wrote down. Routes are frozen: the same backends are the same route."""
+    return route_of(backends)
 
 
 class Joch:
@@ -103,13 +110,13 @@ class Joch:
         if isinstance(route, ModelRoute):
             return route
         if not isinstance(route, str):
-            return route_of(tuple(route))
+            return _inline_route(tuple(route))
         if route.endswith((".yaml", ".yml")) or "/" in route:
             return self._route_in_file(route)
         found = self.catalog.find(ModelRoute, route)
         if found is not None:
             return found
-        return route_of(route) if ":" in route else self.catalog.get(ModelRoute, route)
+        return _inline_route((route,)) if ":" in route else self.catalog.get(ModelRoute, route)
 
     def _route_in_file(self, path: str) -> ModelRoute:
         found = load(read_texts([Path(path)]), namespace=self.namespace)
