@@ -24,8 +24,9 @@ from joch_core.stores.base import Store
 from joch_core.wire import wire
 
 DEFAULT_TIMEOUTS = Timeouts()
-#: A whole answer comes only when the model has finished, and one that thinks is silent meanwhile.
-_PATIENT_FIRST_CONTENT_S = 300.0
+#: A model that thinks may be silent meanwhile, and a whole answer comes only when the model has finished.
+_FIRST_CONTENT_OF_THOUGHT_S = 120.0
+_FIRST_CONTENT_OF_WHOLE_S = 300.0
 DEFAULT_TOTAL_S = 900.0
 _OPEN_AFTER_FAILURES = 3
 OPEN_S = 15.0
@@ -220,8 +221,10 @@ def with_own_names(reply: Reply, step: Send) -> Reply:
 def timeouts_of(route: ModelRoute, model: Model, *, streaming: bool) -> Timeouts:
     """The Model's own time-outs, else the route's, else the defaults."""
     own, routed = model.spec.timeouts, route.spec.timeouts
-    quick = streaming and "reasoning" not in model.own_target.capabilities
-    first_s = DEFAULT_TIMEOUTS.first_content_s if quick else _PATIENT_FIRST_CONTENT_S
+    thinks = "reasoning" in model.own_target.capabilities
+    first_s = _FIRST_CONTENT_OF_THOUGHT_S if thinks else DEFAULT_TIMEOUTS.first_content_s
+    if not streaming:
+        first_s = _FIRST_CONTENT_OF_WHOLE_S
     return Timeouts(
         connect_s=own.connect_seconds or routed.connect_seconds or DEFAULT_TIMEOUTS.connect_s,
         first_content_s=own.first_content_seconds or routed.first_content_seconds or first_s,

@@ -31,6 +31,11 @@ _CONNECTIONS = {
 #: The cloud's own tools have left no credentials on this machine, or stale ones.
 _NO_CREDENTIALS = {"DefaultCredentialsError", "RefreshError", "NoCredentialsError", "PartialCredentialsError"}
 _MESSAGE_CHARS = 1_000
+#: Statuses that mean the same everywhere, whatever the body's own word is: the providers have seven for these.
+_CLEAR_STATUSES: Mapping[int, FaultKind] = {
+    402: "quota", 408: "timeout", 409: "other", 413: "context_length", 502: "server_error", 503: "overloaded", 504: "timeout",
+    529: "overloaded",
+}  # fmt: skip
 
 
 def status_fault(
@@ -42,7 +47,7 @@ def status_fault(
         body = json.loads(text)
     kind, code, message = wire.read_error(status, body)
     return ProviderError(
-        kind,
+        _CLEAR_STATUSES.get(status, kind),
         redact(message or f"HTTP status {status}", secret)[:_MESSAGE_CHARS],
         backend=target.backend,
         status=status,

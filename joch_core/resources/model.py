@@ -106,13 +106,13 @@ class Timeouts(Spec):
     connect_seconds: Seconds | None = None
     """To open the connection (5)."""
     first_content_seconds: Seconds | None = None
-    """To the first content of an answer (60)."""
+    """To the first content of an answer (60; 120 where the model thinks; 300 for an answer that is not streamed)."""
     between_chunks_seconds: Seconds | None = None
     """Between two pieces of a stream (60)."""
     attempt_seconds: Seconds | None = None
     """For one request as a whole (600)."""
     total_seconds: Seconds | None = None
-    """For a call with all its attempts (no bound)."""
+    """For a call with all its attempts (900)."""
 
 
 class Health(Spec):
@@ -121,7 +121,7 @@ class Health(Spec):
     open_after_failures: Positive | None = None
     """So many failures in a row open the circuit (3)."""
     open_seconds: Seconds | None = None
-    """So long nothing is sent to it, then one probe (30)."""
+    """So long nothing is sent to it, then one probe (15; twice as long after each probe that fails, up to 300)."""
 
 
 class ModelSpec(Spec):

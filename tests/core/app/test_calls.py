@@ -93,7 +93,7 @@ def test_a_provider_that_is_down_is_passed_over(way: Way, joch: Joch, joch_simul
 
     assert (reply.text, reply.backend) == ("Hello.", TWO)
     assert reply.switch_reason == "outage"
-    assert [(attempt.backend, attempt.kind) for attempt in reply.attempts] == [(ONE, "server_error"), (TWO, "ok")]
+    assert [(attempt.backend, attempt.kind) for attempt in reply.attempts] == [(ONE, "overloaded"), (TWO, "ok")]
     assert (len(joch_simulator.calls("anthropic")), len(joch_simulator.calls("openai"))) == (1, 1)
     assert reply.execution is not None
     switch = next(event for event in joch.trace(reply.execution) if event.type == "ProviderSwitched")
