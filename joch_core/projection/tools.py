@@ -182,7 +182,9 @@ def project_options(request: ModelRequest, target: Target, losses: Losses) -> di
         if mode == "json" and request.output_mode != "json":
             losses.warn("schema.strict", "JSON schema strict mode differs (loose-parse fallback)")
     if request.output_schema is not None:
-        change |= _answer(request, target, losses)
+        # Where a forced tool was asked for and cannot be had, the schema is held to what the other mode takes.
+        forced = request.output_mode == change.get("output_mode", request.output_mode) == "tool"
+        change |= _answer(request, target, losses, forced=forced)
     elif request.output_mode is not None and _beside_tools(request, target):
         change["output_mode"] = "tool"
     return change
@@ -221,7 +223,7 @@ def _beside_tools(request: ModelRequest, target: Target) -> bool:
     return functions and request.output_mode in ("json", "json_schema") and not target.dialect.schema_with_tools
 
 
-def _answer(request: ModelRequest, target: Target, losses: Losses) -> dict[str, Any]:
+def _answer(request: ModelRequest, target: Target, losses: Losses, *, forced: bool) -> dict[str, Any]:
     change: dict[str, Any] = {}
     schema = request.output_schema or {}
     if request.output_strict:
@@ -232,7 +234,7 @@ def _answer(request: ModelRequest, target: Target, losses: Losses) -> dict[str, 
     if _beside_tools(request, target):
         losses.warn("schema.mode", "A structured answer cannot stand beside functions there; it is given by calling one")
         change["output_mode"] = "tool"
-    elif request.output_mode != "tool":
+    elif not forced:
         schema = project_answer(schema, target, losses)
     if schema is not request.output_schema:
         change["output_schema"] = schema

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -314,6 +315,15 @@ def test_an_answers_schema_is_closed_for_claude_and_its_limits_are_named(make_ta
         "type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False,
     }  # fmt: skip
     assert codes(projected) == ["schema.keyword"]
+
+
+def test_a_forced_tool_that_cannot_be_had_gives_way_to_a_schema_that_is_taken(make_target):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    claude = make_target("claude")
+    unforced = replace(claude, dialect=replace(claude.dialect, forced_tool_choice=False))
+    projected = project(asked(Message.user("go"), output_schema=schema, output_mode="tool"), unforced)
+    assert projected.request.output_mode == "json_schema"
+    assert projected.request.output_schema["additionalProperties"] is False
 
 
 def test_knobs_that_are_not_taken_are_dropped_by_name(make_target):
