@@ -1,7 +1,10 @@
-"""LangChain's own integration suite on every wire format, once alone and once through a failover.
+"""LangChain's own integration suite on every wire format, three times: alone, with a primary that answers 503, and with one
+that dies before its first token.
 
-The provider is the simulator; what the suite would download (a picture, a document, a sound) is given from here. The second
-half has a primary that answers 503, so that every answer of the suite comes from a fallback.
+The provider is the simulator; what the suite would download (a picture, a document, a sound) is given from here. OpenAI's
+Responses API, OpenAI's and Anthropic's text models take no sound: alone they skip that test, in a route the call goes on to a
+backend that does. Two more tests are skipped in every run: `serdes` (only LangChain's own classes may be loaded from their
+form) and `stream_time` (it measures a provider, and needs a recording of one).
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ apiVersion: joch.dev/v1alpha1
 kind: Model
 metadata: {name: chatty}
 spec: {provider: openai, model: gpt-5-mini, endpoint: {api: openai-chat}}
+---
+apiVersion: joch.dev/v1alpha1
+kind: Model
+metadata: {name: listening}
+spec: {provider: openai, model: gpt-audio, endpoint: {api: openai-chat}, capabilities: {audio: true, toolCalling: true}}
 """
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8db0"
@@ -61,12 +69,12 @@ class _Download:
 
 
 class Wires(ChatModelIntegrationTests):
-    """The suite; a subclass names its backends."""
+    """The suite. A subclass names its backends, what is wrong with the first one's provider, and another model's name."""
 
     backends: tuple[str, ...] = ()
-    down: str | None = None
+    fault: dict[str, Any] | None = None
     override: str = ""
-    audio = False
+    audio = True
 
     @pytest.fixture(autouse=True)
     def _provider(
@@ -77,10 +85,13 @@ class Wires(ChatModelIntegrationTests):
         monkeypatch.setenv("JOCH_RESOURCES", str(resources))
         monkeypatch.setattr("httpx.get", lambda url, **_options: _Download(url))
         turns, repeat_last = SCRIPTS.get(request.node.originalname, ([], False))
+        primary, *others = (backend.partition(":")[0] for backend in self.backends)
         if turns:
-            simulator.script(turns, repeat_last=repeat_last)
-        if self.down is not None:
-            simulator.fail(self.down, status=503)
+            # A request that is cut off takes its turn with it, so that only those who answer are told what to say.
+            for provider in [primary] if self.fault is None else others:
+                simulator.script(turns, repeat_last=repeat_last, provider=provider)
+        if self.fault is not None:
+            simulator.fail(primary, **self.fault)
 
     @pytest.fixture
     def model(self, request: pytest.FixtureRequest, _provider: None) -> BaseChatModel:
@@ -131,44 +142,33 @@ class Wires(ChatModelIntegrationTests):
         return self.override
 
 
-class TestOpenAIResponses(Wires):
-    backends = ("openai:gpt-5-mini",)
-    override = "gpt-5-nano"
+#: Each wire's backend, those that follow when it fails, and a model that the calls with `model=` name instead.
+WIRES = {
+    "OpenAIResponses": ("openai:gpt-5-mini", ["google:gemini-pro"], "gpt-5-nano"),
+    "OpenAIChat": ("openai:chatty", ["anthropic:claude-sonnet-4-5", "google:gemini-pro"], "gpt-5-nano"),
+    "Anthropic": ("anthropic:claude-sonnet-4-5", ["openai:gpt-5-mini", "google:gemini-pro"], "claude-haiku-4-5"),
+    "Google": ("google:gemini-pro", ["anthropic:claude-sonnet-4-5", "openai:listening"], "gemini-2.5-flash"),
+}
+OVERRIDES_ELSEWHERE = {"openai": "gemini-2.5-flash", "anthropic": "gemini-2.5-flash", "google": "claude-haiku-4-5"}
+SITUATIONS: dict[str, dict[str, Any] | None] = {
+    "Alone": None,
+    "AfterA503": {"status": 503},
+    "AfterADeathBeforeTheFirstToken": {"mode": "reset"},
+}
 
-
-class TestOpenAIChat(Wires):
-    backends = ("openai:chatty",)
-    override = "gpt-5-nano"
-
-
-class TestAnthropic(Wires):
-    backends = ("anthropic:claude-sonnet-4-5",)
-    override = "claude-haiku-4-5"
-
-
-class TestGoogle(Wires):
-    backends = ("google:gemini-pro",)
-    override = "gemini-2.5-flash"
-    audio = True
-
-
-class TestAnthropicForOpenAI(Wires):
-    backends = ("openai:gpt-5-mini", "anthropic:claude-sonnet-4-5")
-    down = "openai"
-    override = "claude-haiku-4-5"
-
-
-class TestOpenAIForAnthropic(Wires):
-    backends = ("anthropic:claude-sonnet", "openai:gpt-5-mini")
-    down = "anthropic"
-    override = "gpt-5-nano"
-
-
-class TestGoogleForOpenAI(Wires):
-    backends = ("openai:gpt-5-mini", "google:gemini-pro")
-    down = "openai"
-    override = "gemini-2.5-flash"
-    audio = True
-
+for wire, (backend, others, override) in WIRES.items():
+    for situation, fault in SITUATIONS.items():
+        name = f"Test{wire}{situation}"
+        globals()[name] = type(
+            name,
+            (Wires,),
+            {
+                "__module__": __name__,
+                "backends": (backend,) if fault is None else (backend, *others),
+                "fault": fault,
+                "override": override if fault is None else OVERRIDES_ELSEWHERE[backend.partition(":")[0]],
+                "audio": fault is not None or wire == "Google",
+            },
+        )
 
 del Wires
