@@ -72,7 +72,14 @@ if TYPE_CHECKING:
     from joch_core.stores.base import Store
     from joch_core.stores.guard_steps import ToolOutcome, current_key
     from joch_core.stores.ledger import Guard
-    from joch_core.stores.threads import GraphCheckpoint, GraphItems, GraphWrite, StoredCheckpoint, Threads
+    from joch_core.stores.threads import (
+        GraphCheckpoint,
+        GraphItems,
+        GraphThread,
+        GraphWrite,
+        StoredCheckpoint,
+        Threads,
+    )
 
 #: Where the names live, the cheapest room first.
 _ROOMS = (
@@ -113,6 +120,7 @@ __all__ = [
     "File",
     "GraphCheckpoint",
     "GraphItems",
+    "GraphThread",
     "GraphWrite",
     "Guard",
     "Image",

@@ -41,11 +41,13 @@ WITH RECURSIVE chain (base, keep, data, link) AS (
 )
 SELECT keep, data FROM chain ORDER BY link DESC
 """
-_UPSERT = """
+_INSERT = """
 INSERT INTO graph_version (namespace, thread, lane, channel, version, base, keep, depth, kind, data)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (namespace, thread, lane, channel, version) DO UPDATE SET
-    base = excluded.base, keep = excluded.keep, depth = excluded.depth, kind = excluded.kind, data = excluded.data
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_REPLACE = """
+UPDATE graph_version SET base = ?, keep = ?, depth = ?, kind = ?, data = ?
+WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND version = ?
 """
 
 
@@ -112,7 +114,6 @@ def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, conten
     Raises:
         StaleBase: the base is not there any more.
     """
-    _release(cursor, lane, channel, version)
     base, keep, depth = None, 0, 0
     stored = content
     if isinstance(content, GraphItems) and content.base not in {None, version}:
@@ -127,14 +128,14 @@ def write_version(cursor: Cursor, lane: Lane, channel: str, version: str, conten
             base, keep, depth = content.base, content.keep, found[0] + 1
             stored = replace(content, digests=content.digests[keep:])
     kind, data = flat(stored)
-    cursor.execute(_UPSERT, (*lane.key, channel, version, base, keep, depth, kind, data))
+    row = (base, keep, depth, kind, data)
+    if not cursor.execute(_INSERT, (*lane.key, channel, version, *row)).rowcount:
+        _release(cursor, lane, channel, version)
+        cursor.execute(_REPLACE, (*row, *lane.key, channel, version))
 
 
 def _release(cursor: Cursor, lane: Lane, channel: str, version: str) -> None:
     """Nobody may build on a version that is about to be written again (foreign version schemes repeat their numbers)."""
-    here = "SELECT 1 FROM graph_version WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND version = ?"
-    if cursor.execute(here, (*lane.key, channel, version)).fetchone() is None:
-        return
     users = cursor.execute(
         "SELECT version FROM graph_version WHERE namespace = ? AND thread = ? AND lane = ? AND channel = ? AND base = ?",
         (*lane.key, channel, version),

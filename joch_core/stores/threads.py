@@ -26,16 +26,17 @@ from joch_core.stores.chains import (
 )
 from joch_core.stores.graphs import SCHEMA, GraphCheckpoint, GraphWrite, StoredCheckpoint
 from joch_core.stores.items import read_items, write_items
+from joch_core.stores.overview import GraphThread, all_threads
 from joch_core.stores.packing import (
     pack,
     pack_versions,
-    pack_writes,
     unpack,
     unpack_versions,
     unpack_writes,
     versions_text,
 )
 from joch_core.stores.retention import copy_rows, drop_checkpoints, forget_thread
+from joch_core.stores.writes import TaskWrites, keep_writes, task_writes
 
 __all__ = [
     "SCHEMA",
@@ -43,9 +44,11 @@ __all__ = [
     "Content",
     "GraphCheckpoint",
     "GraphItems",
+    "GraphThread",
     "GraphWrite",
     "Shape",
     "StoredCheckpoint",
+    "TaskWrites",
     "Threads",
     "Version",
 ]
@@ -166,31 +169,19 @@ class Threads:
             where = Lane(self.namespace, self._lock(cursor, thread), lane)
             write_items(cursor, where, items)
             for task, fresh in tasks.items():
-                key = (*where.key, checkpoint.encode(), task)
-                row = cursor.execute(
-                    "SELECT data FROM graph_write"
-                    " WHERE namespace = ? AND thread = ? AND lane = ? AND checkpoint = ? AND task = ?",
-                    key,
-                ).fetchone()
-                merged = {write.position: write for write in unpack_writes(task, row[0])} if row is not None else {}
-                for write in fresh:
-                    if write.position < 0 or write.position not in merged:
-                        merged[write.position] = write
-                cursor.execute(
-                    "INSERT INTO graph_write (namespace, thread, lane, checkpoint, task, data) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (namespace, thread, lane, checkpoint, task) DO UPDATE SET data = excluded.data",
-                    (*key, pack_writes(merged.values())),
-                )
+                keep_writes(cursor, (*where.key, checkpoint.encode(), task), fresh)
 
     def _lock(self, cursor: Cursor, thread: str) -> int:
         """The id of a thread, made if need be. Holds the thread's row until the transaction ends: one writer at a time."""
+        # SQLite has one writer anyway; touching the row would only put its page into every commit.
+        hold = "" if self._database.engine == "sqlite" else " FOR UPDATE"
         for _ in range(_ATTEMPTS):
-            rows = cursor.execute(
-                "UPDATE graph_thread SET revision = revision + 1 WHERE namespace = ? AND thread = ? RETURNING id",
+            row = cursor.execute(
+                f"SELECT id FROM graph_thread WHERE namespace = ? AND thread = ?{hold}",  # noqa: S608
                 (self.namespace, thread),
-            ).fetchall()
-            if rows:
-                return int(rows[0][0])
+            ).fetchone()
+            if row is not None:
+                return int(row[0])
             cursor.execute(  # on an engine with several writers, another one may take the number: then again
                 "INSERT INTO graph_thread (namespace, thread, id, revision)"
                 " SELECT CAST(? AS TEXT), CAST(? AS TEXT), coalesce(max(id), 0) + 1, 0 FROM graph_thread WHERE namespace = ?"
@@ -296,6 +287,17 @@ class Threads:
             "SELECT id FROM graph_thread WHERE namespace = ? AND thread = ?", (self.namespace, thread)
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def summaries(self) -> list[GraphThread]:
+        """Every thread, by name: how long it is and when it was last written."""
+        with self._database.reading() as cursor:
+            return all_threads(cursor, self.namespace)
+
+    def written(self, thread: str) -> dict[tuple[str, str], list[TaskWrites]]:
+        """What the tasks of a thread wrote, without the values, under (lane, checkpoint)."""
+        with self._database.reading() as cursor:
+            key = self._find(cursor, thread)
+            return {} if key is None else task_writes(cursor, self.namespace, key)
 
     # ----------------------------------------------------------------------------------------------- whole threads
     def delete(self, thread: str) -> None:
