@@ -109,14 +109,24 @@ class ClientPool:
 
     def asynchronous(self, provider: Provider, endpoint: Endpoint) -> Any:
         """The asynchronous client for this endpoint in the running event loop."""
+        return self._kept(endpoint) or self._keep(provider, endpoint, provider.clients(endpoint))
+
+    async def prepared(self, provider: Provider, endpoint: Endpoint) -> Any:
+        """`asynchronous`; importing an SDK takes seconds on a busy machine, in which the loop shall not stand still."""
+        kept = self._kept(endpoint)
+        return kept or self._keep(provider, endpoint, await asyncio.to_thread(provider.clients, endpoint))
+
+    def _kept(self, endpoint: Endpoint) -> Any:
         self._after_fork()
-        loop = asyncio.get_running_loop()
-        identity = endpoint.identity()
+        kept = self._async.get(asyncio.get_running_loop(), {}).get(endpoint.identity())
+        return None if kept is None else kept[1]
+
+    def _keep(self, provider: Provider, endpoint: Endpoint, made: Clients) -> Any:
         with self._lock:
-            clients = self._async.setdefault(loop, {})
-            kept = clients.get(identity)
+            clients = self._async.setdefault(asyncio.get_running_loop(), {})
+            kept = clients.get(endpoint.identity())
             if kept is None:
-                kept = clients[identity] = (provider, provider.clients(endpoint).asynchronous())
+                kept = clients[endpoint.identity()] = (provider, made.asynchronous())
         return kept[1]
 
     def close(self) -> None:

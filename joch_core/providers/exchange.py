@@ -132,7 +132,7 @@ class Arriving:
     def _read_list(self, content: bytes) -> list[Delta]:
         """Gemini streams a JSON list of its events where `alt=sse` did not come through (some gateways drop a query)."""
         try:
-            events = [(None, json.dumps(event)) for event in json.loads(content)]
+            events: list[tuple[str | None, str]] = [(None, json.dumps(event)) for event in json.loads(content)]
         except ValueError:
             raise _unreadable(content) from None
         return self._read(events)
@@ -151,6 +151,7 @@ def send(exchange: Exchange, pool: ClientPool) -> Reply:
     patience = Patience(exchange.timeouts)
     try:
         client = pool.sync(exchange.provider, exchange.endpoint)
+        patience.begin()
         response = exchange.provider.post(client, _path(exchange, stream=False), exchange.body, patience.before_answer())
         try:
             content = _read_all(response, patience)
@@ -166,7 +167,8 @@ async def asend(exchange: Exchange, pool: ClientPool) -> Reply:
     """Send, wait, read, without holding the loop."""
     patience = Patience(exchange.timeouts)
     try:
-        client = pool.asynchronous(exchange.provider, exchange.endpoint)
+        client = await pool.prepared(exchange.provider, exchange.endpoint)
+        patience.begin()
         response = await _apost(exchange, client, patience, stream=False)
         try:
             content = await _aread_all(response, patience)
@@ -184,6 +186,7 @@ def stream(exchange: Exchange, pool: ClientPool, arriving: Arriving) -> Iterator
     response = None
     try:
         client = pool.sync(exchange.provider, exchange.endpoint)
+        patience.begin()
         response = exchange.provider.post(client, _path(exchange, stream=True), exchange.body, patience.before_answer())
         if response.status_code >= _FIRST_ERROR_STATUS:
             raise exchange.refused(response, _read_all(response, patience))
@@ -211,7 +214,8 @@ async def astream(exchange: Exchange, pool: ClientPool, arriving: Arriving) -> A
     patience = Patience(exchange.timeouts)
     response = None
     try:
-        client = pool.asynchronous(exchange.provider, exchange.endpoint)
+        client = await pool.prepared(exchange.provider, exchange.endpoint)
+        patience.begin()
         response = await _apost(exchange, client, patience, stream=True)
         if response.status_code >= _FIRST_ERROR_STATUS:
             raise exchange.refused(response, await _aread_all(response, patience))

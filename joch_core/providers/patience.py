@@ -25,11 +25,15 @@ class Patience:
     __slots__ = ("_attempt_until_s", "_content", "_first_until_s", "_timeouts")
 
     def __init__(self, timeouts: Timeouts) -> None:
-        now_s = time.monotonic()
         self._timeouts = timeouts
-        self._first_until_s = now_s + timeouts.first_content_s
-        self._attempt_until_s = now_s + timeouts.attempt_s
         self._content = False
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on it counts: the request goes out. Before it an SDK may have been imported, which takes long."""
+        now_s = time.monotonic()
+        self._first_until_s = now_s + self._timeouts.first_content_s
+        self._attempt_until_s = now_s + self._timeouts.attempt_s
 
     def before_answer(self) -> Timeouts:
         """What the SDK is told: it waits for the head of the answer, for which there is as long as for the first content."""

@@ -41,3 +41,8 @@ def _astream(joch: Joch, *args: Any, **options: Any) -> Reply:
 @pytest.fixture(params=[_call, _acall, _stream, _astream], ids=["call", "acall", "stream", "astream"])
 def way(request: pytest.FixtureRequest) -> Way:
     return request.param
+
+
+@pytest.fixture(params=[_stream, _astream], ids=["stream", "astream"])
+def streaming(request: pytest.FixtureRequest) -> Way:
+    return request.param

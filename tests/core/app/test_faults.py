@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,8 @@ def cells() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("faults")
+    for sdk in ("anthropic", "google.genai", "openai"):
+        import_module(sdk)  # which takes long enough to break the short time-outs of the cells
     with (
         Simulator() as simulator,
         Joch(store=f"sqlite:///{folder / 'joch.db'}") as joch,
