@@ -39,6 +39,7 @@ from llama_index.llms.joch.chunks import Chunks
 from llama_index.llms.joch.messages import Calls, calls_of, one_prompt, to_joch
 from llama_index.llms.joch.options import call_options, refuse_secrets
 from llama_index.llms.joch.profile import metadata_of
+from llama_index.llms.joch.react import only_new
 from llama_index.llms.joch.results import Asked, response_of
 from llama_index.llms.joch.settings import destination, open_joch, without_password
 from llama_index.llms.joch.structured import StructuredPrediction
@@ -195,7 +196,9 @@ class JochLLM(StructuredPrediction):
         """
         if unknown := next((name for name in options if name not in _OWN), None):
             raise InvalidArgument(f"bind() takes conversation= and {', '.join(_OWN)}, not {unknown!r}")
-        return self.model_copy(update={"conversation": conversation, "_known": None, **options})
+        bound = self.model_copy(update={"conversation": conversation, **options})
+        bound._known = None  # noqa: SLF001  its own; `max_tokens` may be another
+        return bound
 
     # -------------------------------------------------------------------------------------------------- one call
     def _defaults(self) -> Json:
@@ -214,6 +217,9 @@ class JochLLM(StructuredPrediction):
         if conversation is not None:
             options["conversation"] = conversation
             told = one_prompt(told)
+            if told and told[-1].role == "tool" and not told[-1].tool_results:
+                entries = self._joch().conversation(conversation).history().entries
+                told = list(only_new(told, entries[-1].message if entries else None))
         asked = Asked(
             self._to.name,
             conversation,

@@ -15,6 +15,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.llms.joch.blocks import Losses, blocks_of, loss, parts_of
+from llama_index.llms.joch.react import is_observation, observation
 
 from joch_core import Json, Message, Part, Text, ToolCall, call_id, is_call_id, message_from_json, message_to_json
 
@@ -199,6 +200,8 @@ def to_joch(messages: Sequence[ChatMessage], losses: Losses | None = None) -> li
         match _ROLES[MessageRole(message.role)]:
             case "assistant":
                 out.append(_assistant(message, calls, losses))
+            case "tool" | "user" if is_observation(message.content or "", out[-1] if out else None):
+                out.append(observation(Message.user(parts_of(message.blocks, losses))))
             case "tool":
                 out.append(_result(message, calls, losses))
             case role:
@@ -241,8 +244,9 @@ def from_joch(messages: Iterable[Message], losses: Losses | None = None) -> list
     """
     out = []
     for message in messages:
-        if message.role != "tool":
-            shown = ChatMessage(role=MessageRole(message.role), blocks=blocks_of(message.parts, losses))
+        if message.role != "tool" or not message.tool_results:
+            role = MessageRole.USER if message.role == "tool" else MessageRole(message.role)
+            shown = ChatMessage(role=role, blocks=blocks_of(message.parts, losses))
             out.append(with_kept(shown, message))
             continue
         for result in message.tool_results:

@@ -138,7 +138,8 @@ class StructuredPrediction(FunctionCallingLLM):
         for chunk in self.stream_chat(self._prompt(prompt, prompt_args), **kwargs):
             if (partial := partials.feed(chunk)) is not None:
                 yield partial
-        yield read(chunk, output_cls)
+        if (whole := read(chunk, output_cls)) != partial:
+            yield whole
 
     @override
     async def _structured_astream_call(
@@ -157,6 +158,7 @@ class StructuredPrediction(FunctionCallingLLM):
             async for chunk in await self.astream_chat(messages, **kwargs):
                 if (partial := partials.feed(chunk)) is not None:
                     yield partial
-            yield read(chunk, output_cls)
+            if (whole := read(chunk, output_cls)) != partial:
+                yield whole
 
         return growing()
