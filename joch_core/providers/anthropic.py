@@ -1,4 +1,7 @@
-"""Anthropic's Messages API, through Anthropic's own SDK and its public door `client.post(path, cast_to=…, body=…)`."""
+"""Anthropic's Messages API, through Anthropic's own SDK: its address, its headers, its transport.
+
+The SDK's clients for clouds sign and rewrite requests; for these its public door `client.post(path, cast_to=…, body=…)` is used.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from joch_core.messages import Json
 from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
+from joch_core.providers.sending import Sender
 
 
 class Anthropic:
@@ -18,16 +22,28 @@ class Anthropic:
     key_variables: Sequence[str] = ("ANTHROPIC_API_KEY",)
 
     def clients(self, endpoint: Endpoint) -> Clients:
-        """Clients with the SDK's retries off: retrying belongs to the route alone."""
+        """What sends, without retries: retrying belongs to the route alone."""
         try:
             import anthropic
+            import httpx2
         except ImportError as error:
             raise missing_sdk("anthropic", error) from None
-        options: dict[str, Any] = {"api_key": endpoint.api_key or "none", "base_url": endpoint.base_url, "max_retries": 0}
-        return Clients(lambda: anthropic.Anthropic(**options), lambda: anthropic.AsyncAnthropic(**options))
+        options: dict[str, Any] = {"api_key": endpoint.api_key or "none", "base_url": endpoint.base_url}
+
+        def sync() -> Sender:
+            http = anthropic.DefaultHttpxClient()
+            return Sender(anthropic.Anthropic(**options, http_client=http), http, httpx2.Request)
+
+        def asynchronous() -> Sender:
+            http = anthropic.DefaultAsyncHttpxClient()
+            return Sender(anthropic.AsyncAnthropic(**options, http_client=http), http, httpx2.Request)
+
+        return Clients(sync, asynchronous)
 
     def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
         """One POST; the response comes back unread."""
+        if isinstance(client, Sender):
+            return client.post(path, body, timeouts)
         import anthropic
         import httpx2
 
@@ -46,7 +62,7 @@ class Anthropic:
     async def aclose(self, client: Any) -> None:
         """Let go of the connections."""
         with contextlib.suppress(RuntimeError):  # the loop is going down
-            await client.close()
+            await (client.aclose() if isinstance(client, Sender) else client.close())
 
     def close(self, client: Any) -> None:
         """Let go of the connections."""

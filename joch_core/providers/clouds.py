@@ -17,7 +17,7 @@ from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
 from joch_core.providers.event_stream import EventStreamResponse
 from joch_core.providers.google import Google, vertex_clients
-from joch_core.providers.openai import OpenAI
+from joch_core.providers.openai import OpenAI, senders
 
 _MESSAGES = "/v1/messages"
 _CHAT = "/chat/completions"
@@ -49,8 +49,8 @@ class Bedrock:
     def clients(self, endpoint: Endpoint) -> Clients:
         """One client per SDK and colour."""
         return Clients(
-            lambda: _Doors({_MESSAGES: _claude(endpoint, "AnthropicBedrock"), _CHAT: _chat(endpoint, "OpenAI")}),
-            lambda: _Doors({_MESSAGES: _claude(endpoint, "AsyncAnthropicBedrock"), _CHAT: _chat(endpoint, "AsyncOpenAI")}),
+            lambda: _Doors({_MESSAGES: _claude(endpoint, "AnthropicBedrock"), _CHAT: _chat(endpoint).sync}),
+            lambda: _Doors({_MESSAGES: _claude(endpoint, "AsyncAnthropicBedrock"), _CHAT: _chat(endpoint).asynchronous}),
         )
 
     def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
@@ -64,8 +64,8 @@ class Bedrock:
 
     async def aclose(self, client: Any) -> None:
         """Let go of the connections."""
-        for one in client.made.values():
-            await Anthropic().aclose(one)
+        for path, one in client.made.items():
+            await (OpenAI() if path == _CHAT else Anthropic()).aclose(one)
 
     def close(self, client: Any) -> None:
         """Let go of the connections."""
@@ -85,14 +85,13 @@ class Vertex:
 
     def clients(self, endpoint: Endpoint) -> Clients:
         """One client per SDK and colour."""
+
+        def doors(claude: str, gemini: Callable[[], Any]) -> _Doors:
+            return _Doors({_MESSAGES: _claude_at_google(endpoint, claude), "": gemini})
+
         return Clients(
-            lambda: _Doors({_MESSAGES: _claude_at_google(endpoint, "AnthropicVertex"), "": vertex_clients(endpoint).sync}),
-            lambda: _Doors(
-                {
-                    _MESSAGES: _claude_at_google(endpoint, "AsyncAnthropicVertex"),
-                    "": vertex_clients(endpoint).asynchronous,
-                }
-            ),
+            lambda: doors("AnthropicVertex", lambda: vertex_clients(endpoint).sync()),
+            lambda: doors("AsyncAnthropicVertex", lambda: vertex_clients(endpoint).asynchronous()),
         )
 
     def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
@@ -124,21 +123,17 @@ def _claude(endpoint: Endpoint, name: str) -> Callable[[], Any]:
     return make
 
 
-def _chat(endpoint: Endpoint, name: str) -> Callable[[], Any]:
-    def make() -> Any:
-        try:
-            import openai
-        except ImportError as error:
-            raise missing_sdk("openai", error) from None
-        key = endpoint.api_key or os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
-        if key is None:
+def _chat(endpoint: Endpoint) -> Clients:
+    def key() -> str:
+        found = endpoint.api_key or os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+        if found is None:
             raise InvalidArgument(
                 "models that speak OpenAI's format on Bedrock need an API key: set AWS_BEARER_TOKEN_BEDROCK"
             )
-        base_url = endpoint.base_url or f"https://bedrock-runtime.{_aws_region(endpoint)}.amazonaws.com/openai/v1"
-        return getattr(openai, name)(api_key=key, base_url=base_url, max_retries=0)
+        return found
 
-    return make
+    base_url = endpoint.base_url or f"https://bedrock-runtime.{_aws_region(endpoint)}.amazonaws.com/openai/v1"
+    return Clients(lambda: senders(key(), base_url).sync(), lambda: senders(key(), base_url).asynchronous())
 
 
 def _claude_at_google(endpoint: Endpoint, name: str) -> Callable[[], Any]:

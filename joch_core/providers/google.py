@@ -31,11 +31,8 @@ class Google:
     def clients(self, endpoint: Endpoint) -> Clients:
         """Both colours share what they know and differ in what sends."""
         genai, http = import_sdk()
-
-        def known() -> Any:
-            return genai.Client(api_key=endpoint.api_key or "none", vertexai=False, http_options=http_options(endpoint))
-
-        return Clients(lambda: GeminiClient(known(), http.Client()), lambda: AsyncGeminiClient(known(), http.AsyncClient()))
+        known = genai.Client(api_key=endpoint.api_key or "none", vertexai=False, http_options=http_options(endpoint))
+        return Clients(lambda: GeminiClient(known, http.Client()), lambda: AsyncGeminiClient(known, http.AsyncClient()))
 
     def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
         """One POST; the response comes back unread, whatever its status."""
@@ -94,13 +91,9 @@ class AsyncGeminiClient:
 def vertex_clients(endpoint: Endpoint) -> Clients:
     """Clients for Vertex AI: `endpoint.options.project` and `region`, else the SDK's own variables; a key is express mode."""
     genai, http = import_sdk()
-
-    def known() -> Any:
-        project = endpoint.options.get("project")
-        place = {} if endpoint.api_key else {"project": project, "location": endpoint.region}
-        return genai.Client(vertexai=True, api_key=endpoint.api_key, http_options=http_options(endpoint), **place)
-
-    return Clients(lambda: GeminiClient(known(), http.Client()), lambda: AsyncGeminiClient(known(), http.AsyncClient()))
+    place = {} if endpoint.api_key else {"project": endpoint.options.get("project"), "location": endpoint.region}
+    known = genai.Client(vertexai=True, api_key=endpoint.api_key, http_options=http_options(endpoint), **place)
+    return Clients(lambda: GeminiClient(known, http.Client()), lambda: AsyncGeminiClient(known, http.AsyncClient()))
 
 
 def import_sdk() -> tuple[ModuleType, ModuleType]:

@@ -1,7 +1,8 @@
 """OpenAI, Azure OpenAI and every server that speaks OpenAI's formats, through OpenAI's own SDK.
 
-The public door `client.post(path, cast_to=…, body=…)` is used: it keeps the SDK's authentication and transport and skips
-its typed transform of the body, which costs more than everything else together on long conversations.
+The SDK gives the address, the headers and the transport; its typed transform of the body, which costs more than everything
+else together on long conversations, is left out. Azure's client rewrites addresses, so its public door
+`client.post(path, cast_to=…, body=…)` is used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
 from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
+from joch_core.providers.sending import Sender
 
 
 class OpenAI:
@@ -23,16 +25,13 @@ class OpenAI:
     key_variables: Sequence[str] = ("OPENAI_API_KEY",)
 
     def clients(self, endpoint: Endpoint) -> Clients:
-        """Clients with the SDK's retries off: retrying belongs to the route alone."""
-        try:
-            import openai
-        except ImportError as error:
-            raise missing_sdk("openai", error) from None
-        options: dict[str, Any] = {"api_key": endpoint.api_key or "none", "base_url": endpoint.base_url, "max_retries": 0}
-        return Clients(lambda: openai.OpenAI(**options), lambda: openai.AsyncOpenAI(**options))
+        """What sends, without retries: retrying belongs to the route alone."""
+        return senders(endpoint.api_key or "none", endpoint.base_url)
 
     def post(self, client: Any, path: str, body: Json, timeouts: Timeouts) -> Any:
         """One POST; the response comes back unread."""
+        if isinstance(client, Sender):
+            return client.post(path, body, timeouts)
         import httpx2
         import openai
 
@@ -49,7 +48,7 @@ class OpenAI:
     async def aclose(self, client: Any) -> None:
         """Let go of the connections."""
         with contextlib.suppress(RuntimeError):  # the loop is going down
-            await client.close()
+            await (client.aclose() if isinstance(client, Sender) else client.close())
 
     def close(self, client: Any) -> None:
         """Let go of the connections."""
@@ -82,16 +81,34 @@ class AzureOpenAI(OpenAI):
             raise InvalidArgument("Azure OpenAI needs a place: set endpoint.baseUrl of the Model, or AZURE_OPENAI_ENDPOINT")
         place = place.rstrip("/").removesuffix("/openai")
         version = endpoint.options.get("apiVersion") or os.environ.get("OPENAI_API_VERSION")
-        options: dict[str, Any] = {"max_retries": 0}
         if version is None or place.endswith("/v1"):
-            options["api_key"] = endpoint.api_key or "none"
-            options["base_url"] = place if place.endswith("/v1") else f"{place}/openai/v1"
-            return Clients(lambda: openai.OpenAI(**options), lambda: openai.AsyncOpenAI(**options))
-        options["azure_endpoint"], options["api_version"] = place, str(version)
+            return senders(endpoint.api_key or "none", place if place.endswith("/v1") else f"{place}/openai/v1")
+        options: dict[str, Any] = {"azure_endpoint": place, "api_version": str(version), "max_retries": 0}
         # An Entra token is a JWT, three texts joined by dots, of which the first begins so; a key has no dots.
         is_token = (endpoint.api_key or "").startswith("eyJ")
         options["azure_ad_token" if is_token else "api_key"] = endpoint.api_key or "none"
         return Clients(lambda: openai.AzureOpenAI(**options), lambda: openai.AsyncAzureOpenAI(**options))
+
+
+def senders(api_key: str, base_url: str | None) -> Clients:
+    """What sends to one place with one key."""
+    try:
+        import httpx2
+        import openai
+    except ImportError as error:
+        raise missing_sdk("openai", error) from None
+
+    def sync() -> Sender:
+        http = openai.DefaultHttpxClient()
+        sdk = openai.OpenAI(api_key=api_key, base_url=base_url, http_client=http)
+        return Sender(sdk, http, httpx2.Request)
+
+    def asynchronous() -> Sender:
+        http = openai.DefaultAsyncHttpxClient()
+        sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
+        return Sender(sdk, http, httpx2.Request)
+
+    return Clients(sync, asynchronous)
 
 
 def _timeout(timeout: Any, timeouts: Timeouts) -> Any:

@@ -35,7 +35,7 @@ def post(endpoint: Endpoint, path: str = PATH, *, asynchronous: bool, provider: 
     spoken, pool = load_provider(provider), ClientPool()
 
     async def run() -> tuple[int, Any, bytes]:
-        response = await spoken.post(pool.asynchronous(spoken, endpoint), path, BODY, TIMES)
+        response = await spoken.post(await pool.prepared(spoken, endpoint), path, BODY, TIMES)
         gc.collect()  # a client of the SDK that nobody holds closes itself
         content = b"".join([chunk async for chunk in response.aiter_bytes()])
         await response.aclose()
