@@ -26,6 +26,7 @@ from joch_core.app.run import Run
 from joch_core.app.settings import Settings
 from joch_core.app.status import describe_resource, list_resources
 from joch_core.app.streams import AsyncReplyStream, ReplyStream
+from joch_core.app.tool_policy import tool_judge
 from joch_core.errors import InvalidArgument, NotFound
 from joch_core.messages import Json, ModelRequest, Reply, ToolSpec
 from joch_core.migration.check import COLD, CheckReport
@@ -332,7 +333,7 @@ class Joch:
             conversation,
             execution=name,
             declarations={**declared, **(declarations or {})},
-            **settings,
+            **{"judge": tool_judge(self, execution.agent if isinstance(execution, Run) else None), **settings},
         )
 
     def calls(self, *, in_doubt: bool = False) -> Sequence[Json]:

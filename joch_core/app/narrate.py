@@ -59,9 +59,8 @@ def narrate(event: Event) -> str:  # one case per type, each a line
         case "StreamInterrupted":
             return f"the stream of {payload['backend']} broke: {short(payload['reason'])}"
         case "PolicyDenied":
-            return (
-                f"policy {payload['policy']} (rule {payload['rule']}) denies {payload.get('backend')}: {payload['reason']}"
-            )
+            what = payload.get("backend") or payload.get("tool")
+            return f"policy {payload['policy']} (rule {payload['rule']}) denies {what}: {payload['reason']}"
         case "BudgetExceeded":
             return f"budget: {payload.get('backend')}: {payload.get('reason', '')}"
         case "QuestionAnswered":

@@ -45,6 +45,20 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """Bytes that are kept once, under their own hash (`digest`: 64 hexadecimal characters of SHA-256)."""
+
+    digest: str
+    data: bytes
+    media_type: str = "application/json"
+
+    @property
+    def ref(self) -> str:
+        """As events and resources name it."""
+        return f"artifact://sha256/{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Money that is set aside before a call, in integer micro-USD. Refused if spent + held + amount > cap."""
 
@@ -86,6 +100,7 @@ class Commit:
     holds: tuple[Hold, ...] = ()
     settles: tuple[Settle, ...] = ()
     records: tuple[Record, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
 from joch_core.redaction import MASK, redact
+from joch_core.resources.commits import Artifact
 
 #: Integers beyond this are not exact in every JSON reader (RFC 8785, section 3.2.2.3).
 _EXACT = 2**53
@@ -149,9 +150,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def masked(value: Any, names: Iterable[str]) -> Any:
-    """JSON without the values of these fields (dotted paths) and without anything that looks like a key."""
-    out = _without_secrets(value)
+def masked(value: Any, names: Iterable[str], patterns: Sequence[str] = ()) -> Any:
+    """JSON without the values of these fields (dotted paths), without what matches, and without what looks like a key."""
+    out = _without_secrets(value, [re.compile(pattern) for pattern in patterns])
     for path in names:
         out = _mask_path(out, path.split("."))
     return out
@@ -164,14 +165,17 @@ def _mask_path(value: Any, path: Sequence[str]) -> Any:
     return {**value, path[0]: inner}
 
 
-def _without_secrets(value: Any) -> Any:
+def _without_secrets(value: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
     match value:
         case str():
-            return redact(value)
+            text = redact(value)
+            for pattern in patterns:
+                text = pattern.sub(MASK, text)
+            return text
         case dict():
-            return {name: _without_secrets(item) for name, item in value.items()}
+            return {name: _without_secrets(item, patterns) for name, item in value.items()}
         case list():
-            return [_without_secrets(item) for item in value]
+            return [_without_secrets(item, patterns) for item in value]
     return value
 
 
@@ -187,3 +191,26 @@ def bounded(value: Any, limit: int) -> Any:
         "beginning": text[:2000],
     }
     return note
+
+
+def shelved(value: Any, limit: int, largest: int) -> tuple[Any, Artifact | None]:
+    """A JSON value as it is kept in a row: itself, or a note that names the artifact which holds it.
+
+    Args:
+        value: The value.
+        limit: Characters of JSON from which on it is an artifact.
+        largest: Bytes from which on it is not kept at all, but for its beginning.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= limit:
+        return value, None
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) > largest:
+        return bounded(value, limit), None
+    artifact = Artifact(hashlib.sha256(data).hexdigest(), data)
+    return {"jochNote": "kept as an artifact", "ref": artifact.ref, "bytes": len(data), "beginning": text[:2000]}, artifact
+
+
+def unshelved(artifact: Artifact) -> Any:
+    """The value that `shelved` made an artifact of."""
+    return json.loads(artifact.data.decode("utf-8", "surrogatepass"))

@@ -6,11 +6,18 @@ resume in another process. Within one assistant turn the same call made twice ha
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 
 from joch_core.messages import Json
 from joch_core.resources.events import Event
+
+_RECENT_CALLS = 32
+_ALIKE = 0.8
+_COMPARED_CHARACTERS = 400
 
 #: The events that matter here.
 EVENT_TYPES = ("MessageAdded", "ProviderSwitched", "HistoryRewritten", "ToolCallRequested", "ToolCallCompleted")
@@ -42,6 +49,18 @@ class _Turn:
     calls: tuple[tuple[str, str, Json], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """What a call was about, for the comparison with a later one."""
+
+    tool: str
+    args: Json
+    key: str
+    subject: str
+    epoch: int
+    stretch: tuple[int, str]
+
+
 @dataclass(slots=True)
 class Epochs:
     """What the log of one conversation says about its tool calls, up to `sequence`."""
@@ -54,6 +73,7 @@ class Epochs:
     _done: dict[str, list[Occurrence]] = field(default_factory=dict)
     _subjects: dict[str, str] = field(default_factory=dict)
     _open: dict[str, dict[str, None]] = field(default_factory=dict)
+    _recent: deque[_Recent] = field(default_factory=lambda: deque(maxlen=_RECENT_CALLS))
 
     def apply(self, event: Event) -> None:
         """Take in the next event."""
@@ -69,6 +89,9 @@ class Epochs:
                 self._subjects[key] = subject
                 self._open.setdefault(subject, {})[key] = None
                 self._occurred(subject, payload)
+                made = self._done[subject][-1]
+                args = payload.get("args") or {}
+                self._recent.append(_Recent(payload["tool"], args, key, subject, made.place.epoch, made.stretch))
             case "ToolCallCompleted" if payload.get("key") in self._subjects:
                 subject = self._subjects[payload["key"]]
                 if payload.get("deduplicated"):
@@ -125,6 +148,30 @@ class Epochs:
         batch = before[-1:] if last is None else [one for one in before if one.place.turn == last]
         return next((one.key for one in batch if one.place.position == place.position), None)
 
+    def near(self, tool: str, subject: str, args: Json, place: Place, process: str) -> str | None:
+        """The key of a call beyond a boundary, in the same epoch, that this one resembles without being the same."""
+        for one in reversed(self._recent):
+            beyond = one.tool == tool and one.epoch == place.epoch and one.stretch != (self.boundaries, process)
+            if beyond and one.subject != subject and alike(one.args, args):
+                return one.key
+        return None
+
     def unfinished(self, subject: str) -> Iterator[str]:
         """The keys of calls of this subject whose end the log does not know, oldest first."""
         return iter(tuple(self._open.get(subject, ())))
+
+
+def alike(one: Json, other: Json) -> bool:
+    """Do two calls seem to mean the same? The same fields; texts that are nearly equal; numbers and all else are equal."""
+    return one.keys() == other.keys() and all(_alike(value, other[name]) for name, value in one.items())
+
+
+def _alike(one: object, other: object) -> bool:
+    if not (isinstance(one, str) and isinstance(other, str)):
+        return one == other
+    first, second = (re.sub(r"\W+", " ", text[:_COMPARED_CHARACTERS]).casefold().strip() for text in (one, other))
+    if first == second:
+        return True
+    if re.findall(r"\d+", first) != re.findall(r"\d+", second):  # another order, another date, another sum
+        return False
+    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= _ALIKE

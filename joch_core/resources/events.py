@@ -18,14 +18,19 @@ Payloads, by type (field names as written):
 `ProviderSwitched`        `{fromProvider, toProvider, checkpointRef, reason, capabilityDeltas: [{level, code, text}]}`
 `CheckpointCreated`       `{name, spec}`: the whole StateCheckpoint spec; `CheckpointApplied` `{name, backend}`
 `ToolCallRequested`       `{key, callId, tool, toolVersion?, args, effect, idempotent, epoch, position, occurrence, attempt,
-                          subject, process}`: `subject` is the hash of tool and arguments, `process` a hash of who ran it
+                          subject, process, forced?, approvedBy?}`: `subject` is the hash of tool and arguments, `process` a
+                          hash of who ran it
 `ToolCallCompleted`       `{key, callId, tool, effect, phase: Succeeded|Failed|Unknown, output?, deduplicated?, process?, late?,
                           error?}`
 `DecisionRecorded`        `{text, by: user|operator|model, supersedes?}`; `GoalSet`, `TaskSet` `{text, by}`; `Pinned` `{text, by}`
 `QuestionAsked`           `{id, text, by}`; `QuestionAnswered` `{id, text, by}`
 `ArtifactCreated`         `{ref, mediaType?, bytes?, sha256?, by}`; `MemoryWritten` and `MemoryRead` `{ref, text?, by}`
 `HistoryRewritten`        `{keep, reason}`: of the messages so far only the first `keep` still stand
-`PolicyDenied`            `{backend, policy, rule, reason}`; `HookDecision` `{policy, rule, action, reason}`
+`ToolCallForced`          `{key, callId, tool, effect, repeats, approvedBy?, reason}`: the caller wants it whatever the ledger
+                          says; `repeats` is the key that it would have had. Comes with its `ToolCallRequested`
+`NearDuplicate`           `{key, callId, tool, like, reason}`: it resembles the call `like`, made before a switch or a crash
+`PolicyDenied`            `{backend, policy, rule, reason}`, for tools `{tool, callId, effect, policy, rule, reason}`;
+                          `HookDecision` `{policy, rule, action, reason}`
 `BudgetExceeded`          `{backend, account, capUsd, spentUsd, neededUsd}`
 `StreamInterrupted`       `{backend, text, reason}`
 ========================  =============================================================================================

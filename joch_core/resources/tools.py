@@ -56,6 +56,25 @@ class ToolDeclaration:
         return self.effect == "read_only"
 
 
+@dataclass(frozen=True, slots=True)
+class ToolVerdict:
+    """What the policies say about a tool call.
+
+    `rule` is `POLICY/RULE` of the one that objects, "" if none does; `approval` says that a human could allow it. `redact`
+    are patterns that must be replaced in everything that is written.
+    """
+
+    rule: str = ""
+    reason: str = ""
+    approval: bool = False
+    redact: tuple[str, ...] = ()
+
+
+#: Judges a call by its facts: `tool.name`, `tool.sideEffect`, `tool.idempotent`, `tool.forced`, `tool.nearDuplicate`, and the
+#: text of its arguments as `data.contains`. A fact may be a function, called only when a rule asks.
+ToolJudge = Callable[[Mapping[str, Any]], ToolVerdict]
+
+
 @overload
 def tool(function: Function, /) -> Function: ...
 @overload
@@ -80,7 +99,11 @@ def tool(function: Function | None = None, /, **declared: Any) -> Function | Cal
     """
 
     def mark(target: Function) -> Function:
-        setattr(target, _MARK, declaration(declared.get("name") or _name(target), **{**declared, "name": None}))
+        setattr(
+            getattr(target, "__func__", target),
+            _MARK,
+            declaration(declared.get("name") or _name(target), **{**declared, "name": None}),
+        )
         return target
 
     return mark if function is None else mark(function)

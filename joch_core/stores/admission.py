@@ -1,26 +1,27 @@
 """A guarded call at the store: who may run it, and how its end is recorded. Each method is one look or one durable write.
 
-Decides by the rows of the ledger and by the conversation's log; runs nothing.
+Decides by the rows of the ledger, the conversation's log and the policies; runs nothing.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from weakref import WeakKeyDictionary
 
-from joch_core.errors import KeyConflict
+from joch_core.errors import KeyConflict, PolicyDenied
 from joch_core.messages import Json
-from joch_core.resources.commits import Claim, Commit
+from joch_core.resources.commits import Artifact, Claim, Commit
 from joch_core.resources.effect_keys import bounded, effect_key, masked, plain
 from joch_core.resources.epochs import EVENT_TYPES, Epochs, Place
-from joch_core.resources.events import conversation_log, instant
-from joch_core.resources.tools import ToolDeclaration
+from joch_core.resources.events import Draft, conversation_log, instant
+from joch_core.resources.tools import ToolDeclaration, ToolJudge, ToolVerdict
 from joch_core.stores import owners
 from joch_core.stores.base import Query, Store
 from joch_core.stores.ledger_rows import MAX_ARGS_CHARACTERS, changed, ended, in_doubt, may_run_again, requested, swap
@@ -34,7 +35,11 @@ _EPOCHS_LOCK = threading.Lock()
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way. `key` and `place` are known once the log was read, `claim` once it is ours."""
+    """One call on its way. `key` and `place` are known once the log was read, `claim` once it is ours.
+
+    `repeats` is the key that a forced call would have had, `near` that of a call which it resembles; `redact` are the
+    patterns that policies want replaced; `until` is the moment of `owners.lease_clock` until which the claim holds.
+    """
 
     declaration: ToolDeclaration
     args: Json
@@ -49,6 +54,24 @@ class Call:
     place: Place = field(default_factory=lambda: Place(0, None, 0))
     occurrence: tuple[Any, ...] = ()
     claim: Claim | None = None
+    force: bool = False
+    approved_by: str | None = None
+    repeats: str = ""
+    near: str | None = None
+    redact: tuple[str, ...] = ()
+    until: float = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """What policies may ask about it."""
+        declared = self.declaration
+        return {
+            "tool.name": declared.name,
+            "tool.sideEffect": declared.effect,
+            "tool.idempotent": declared.idempotent,
+            "tool.forced": self.force,
+            "tool.nearDuplicate": self.near is not None,
+            "data.contains": lambda: json.dumps(plain(self.args), ensure_ascii=False),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,7 @@ class Desk:
     clock: Callable[[], datetime]
     lease_s: float
     owner: str
+    judge: ToolJudge | None = None
 
     def admit(self, call: Call) -> Admission:
         """One look at the ledger, and the claim if it can be had."""
@@ -77,14 +101,16 @@ class Desk:
         epochs = self._epochs()
         if not call.key:
             self._locate(call, epochs)
-        if not call.declaration.idempotent:
+        self._permit(call, now)
+        if not (call.declaration.idempotent or call.force):
             for key in epochs.unfinished(call.subject):
                 other = None if key == call.key else self._seen(self.store.claim(self.namespace, key), now)
                 if other is not None and other.state == "in_doubt":
                     return Admission("doubt", other)
         wanted = self._new_claim(call, now)
         log = conversation_log(self.conversation)
-        commit = Commit(log, (requested(wanted, call.call_id),), claims=(wanted,))
+        commit = Commit(log, (*self._flags(call), requested(wanted, call.call_id)), claims=(wanted,))
+        call.until = owners.lease_clock() + self.lease_s
         refused = self.store.commit(self.namespace, commit, now).refused
         if refused is None:
             call.claim = wanted
@@ -132,13 +158,61 @@ class Desk:
         call.key = effect_key(self.namespace, self.conversation, call.subject, call.occurrence)
         if call.declaration.repeat == "across_boundary":
             call.key = epochs.earlier(call.subject, place, call.call_id, mark) or call.key
+        call.near = epochs.near(call.declaration.name, call.subject, self._kept_args(call), place, mark)
+        if call.force:
+            call.repeats, call.occurrence = call.key, (*call.occurrence, "forced", call.nonce)
+            call.key = effect_key(self.namespace, self.conversation, call.subject, call.occurrence)
+
+    def judged(self, call: Call) -> ToolVerdict:
+        """What the policies say; costs no look at the store."""
+        verdict = ToolVerdict() if self.judge is None else self.judge(call.facts())
+        call.redact = verdict.redact
+        return ToolVerdict(redact=verdict.redact) if verdict.approval and call.approved_by else verdict
+
+    def _permit(self, call: Call, now: datetime) -> None:
+        """Nothing is started that policy denies. What came of a call that was made before may be told all the same."""
+        verdict = self.judged(call)
+        if not verdict.rule:
+            return
+        known = self.store.claim(self.namespace, call.key)
+        repeatable = call.declaration.idempotent and known is not None and known.state in ("started", "in_doubt")
+        if known is None or may_run_again(known) or repeatable:
+            self.deny(call, verdict, now)
+
+    def deny(self, call: Call, verdict: ToolVerdict, now: datetime) -> NoReturn:
+        """Record that policy denies a call, and say so."""
+        policy, _, rule = verdict.rule.partition("/")
+        declared = call.declaration
+        facts: Json = {"tool": declared.name, "callId": call.call_id, "effect": declared.effect, "key": call.key}
+        draft = Draft("PolicyDenied", {**facts, "policy": policy, "rule": rule, "reason": verdict.reason}, self.execution)
+        self.store.commit(self.namespace, Commit(conversation_log(self.conversation), (draft,)), now)
+        hint = "; say who approved it with approved_by=" if verdict.approval else ""
+        raise PolicyDenied(f"policy {verdict.rule} denies {declared.name}: {verdict.reason}; it was not started{hint}")
+
+    def _flags(self, call: Call) -> tuple[Draft, ...]:
+        """What is said beside the start of a call."""
+        facts: Json = {"key": call.key, "callId": call.call_id, "tool": call.declaration.name}
+        flags: list[Draft] = []
+        if call.force:
+            approved = {} if call.approved_by is None else {"approvedBy": call.approved_by}
+            reason = f"{call.declaration.name} is run whatever the ledger says of {call.repeats}"
+            payload = {**facts, "effect": call.declaration.effect, "repeats": call.repeats, **approved, "reason": reason}
+            flags.append(Draft("ToolCallForced", payload, self.execution))
+        if call.near is not None:
+            reason = f"{call.declaration.name} resembles the call {call.near}, made before the switch or crash"
+            flags.append(Draft("NearDuplicate", {**facts, "like": call.near, "reason": reason}, self.execution))
+        return tuple(flags)
+
+    def _kept_args(self, call: Call) -> Any:
+        masks = masked(plain(call.args), call.declaration.redact, call.redact)
+        return bounded(masks, MAX_ARGS_CHARACTERS)
 
     def _new_claim(self, call: Call, now: datetime) -> Claim:
         declared = call.declaration
         value: Json = {
             "tool": declared.name,
             "toolVersion": declared.version,
-            "args": bounded(masked(plain(call.args), declared.redact), MAX_ARGS_CHARACTERS),
+            "args": self._kept_args(call),
             "argsHash": call.args_hash,
             "subject": call.subject,
             "effect": declared.effect,
@@ -152,14 +226,18 @@ class Desk:
             "attempt": 1,
             "startedAt": instant(now),
         }
+        if call.force:
+            value["forced"] = True
+        if call.approved_by is not None:
+            value["approvedBy"] = call.approved_by
         return Claim(call.key, "started", value, self.conversation, self.owner, now.timestamp() + self.lease_s)
 
-    def finish(self, claim: Claim, state: str, **fields: Any) -> bool:
+    def finish(self, claim: Claim, state: str, large: Artifact | None = None, **fields: Any) -> bool:
         """Record the end of our own attempt, also late. False: somebody has decided otherwise."""
         now = self.clock()
         wanted = changed(claim, state, now, **fields)
         for _ in range(_FINISH_ATTEMPTS):
-            found = swap(self.store, self.namespace, wanted, now)
+            found = swap(self.store, self.namespace, wanted, now, large)
             if found is wanted:
                 return True
             ours = (found.owner, found.value["attempt"]) == (claim.owner, claim.value["attempt"])
@@ -171,13 +249,16 @@ class Desk:
             wanted = replace(changed(claim, state, now, **fields, **late), version=found.version + 1)
         return False
 
-    def renew(self, claim: Claim) -> None:
+    def renew(self, call: Call, claim: Claim) -> None:
         """Say that the owner is alive."""
+        until = owners.lease_clock() + self.lease_s
         found = self.store.claim(self.namespace, claim.key)
         if found is not None and found.state == "started" and found.value["attempt"] == claim.value["attempt"]:
             now = self.clock()
             later = replace(found, lease_until=now.timestamp() + self.lease_s, version=found.version + 1)
-            self.store.commit(self.namespace, Commit(conversation_log(self.conversation), swaps=(later,)), now)
+            commit = Commit(conversation_log(self.conversation), swaps=(later,))
+            if self.store.commit(self.namespace, commit, now).refused is None:
+                call.until = until
 
     def _epochs(self) -> Epochs:
         """What the log of the conversation says, read on from where the last look ended."""

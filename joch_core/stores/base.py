@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from joch_core.messages import Json
-from joch_core.resources.commits import Claim, Commit, Committed, Head, Hold, Record, Settle
+from joch_core.resources.commits import Artifact, Claim, Commit, Committed, Head, Hold, Record, Settle
 from joch_core.resources.events import Event
 
 __all__ = [
+    "Artifact",
     "Claim",
     "Commit",
     "Committed",
@@ -88,6 +89,9 @@ class Store(Protocol):
 
     def claims(self, namespace: str, *, conversation: str | None = None, state: str | None = None) -> Sequence[Claim]:
         """Rows of the ledger, in the order of their first write."""
+
+    def artifact(self, namespace: str, digest: str) -> Artifact | None:
+        """What is kept under this hash."""
 
     def spent(self, namespace: str, account: str) -> tuple[int, int]:
         """(spent, held) of an account in micro-USD; expired holds count as spent."""

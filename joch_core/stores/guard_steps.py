@@ -29,9 +29,10 @@ def current_key() -> str | None:
 
 
 def failpoint(name: str) -> None:
-    """End this process here if `JOCH_FAILPOINT` says so: how the crash tests reach every gap."""
-    if os.environ.get("JOCH_FAILPOINT") == name:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """End this process here if `JOCH_FAILPOINT` says so (or stop it: `stop:NAME`): how the crash tests reach every gap."""
+    wanted = os.environ.get("JOCH_FAILPOINT")
+    if wanted is not None and wanted.removeprefix("stop:") == name:
+        os.kill(os.getpid(), signal.SIGSTOP if wanted.startswith("stop:") else signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from joch_core.errors import CallInProgress, InvalidArgument, NotExecuted, OutcomeUnknown, StoreError
 from joch_core.messages import Json
 from joch_core.resources.commits import Claim
-from joch_core.resources.effect_keys import args_digest, bounded, canonical_args, masked, plain, render_key, subject_of
-from joch_core.resources.tools import KEY_PARAMETER, ToolDeclaration, declaration_of, takes_key, with_defaults
+from joch_core.resources.effect_keys import args_digest, canonical_args, masked, plain, render_key, subject_of
+from joch_core.resources.tools import KEY_PARAMETER, ToolDeclaration, ToolJudge, declaration_of, takes_key, with_defaults
 from joch_core.stores import owners
 from joch_core.stores.admission import Admission, Call, Desk
 from joch_core.stores.base import Store
@@ -33,7 +33,7 @@ from joch_core.stores.guard_steps import (
     failpoint,
     is_native,
 )  # fmt: skip
-from joch_core.stores.ledger_rows import MAX_RESULT_CHARACTERS, calls, error_text, mark_dead, phase, resolve
+from joch_core.stores.ledger_rows import calls, error_text, kept, mark_dead, output_of, phase, resolve
 
 __all__ = ["DEFAULT_WAIT_S", "Guard", "ToolOutcome", "calls", "current_key", "mark_dead", "resolve"]
 
@@ -56,6 +56,7 @@ class Guard:
         encode: Makes JSON of a result, where it is none.
         decode: The opposite; what callers get is `decode(encode(result))`.
         release_on: Exceptions that mean: the tool was left before it did anything (a framework's interrupts).
+        judge: What the policies say about a call; asked before anything is started.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Guard:
         encode: Callable[[Any], Any] = lambda value: value,
         decode: Callable[[Any], Any] = lambda value: value,
         release_on: Sequence[type[BaseException]] = (),
+        judge: ToolJudge | None = None,
     ) -> None:
         self.store = store
         self.namespace = namespace
@@ -82,15 +84,31 @@ class Guard:
         self._decode = decode
         self._release_on = tuple(release_on)
         lease_s, owner = owners.lease_seconds(), owners.owner_id()
-        self._desk = Desk(store, namespace, conversation, execution, clock, lease_s, owner)
+        self._desk = Desk(store, namespace, conversation, execution, clock, lease_s, owner, judge)
 
-    def call(self, function: Callable[..., Any], args: Json | None = None, *, call_id: str = "") -> Any:
-        """Run a tool, or give what it gave before; the tool's value after a JSON round trip. Raises as `run`."""
-        return self.run(function, args, call_id=call_id).value
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: Json | None = None,
+        *,
+        call_id: str = "",
+        force: bool = False,
+        approved_by: str | None = None,
+    ) -> Any:
+        """Run a tool, or give what it gave before; the tool's value after a JSON round trip. Arguments and errors of `run`."""
+        return self.run(function, args, call_id=call_id, force=force, approved_by=approved_by).value
 
-    async def acall(self, function: Callable[..., Any], args: Json | None = None, *, call_id: str = "") -> Any:
+    async def acall(
+        self,
+        function: Callable[..., Any],
+        args: Json | None = None,
+        *,
+        call_id: str = "",
+        force: bool = False,
+        approved_by: str | None = None,
+    ) -> Any:
         """`call` for asynchronous callers."""
-        return (await self.arun(function, args, call_id=call_id)).value
+        return (await self.arun(function, args, call_id=call_id, force=force, approved_by=approved_by)).value
 
     def run(
         self,
@@ -100,6 +118,8 @@ class Guard:
         call_id: str = "",
         name: str | None = None,
         execute: Callable[[], Any] | None = None,
+        force: bool = False,
+        approved_by: str | None = None,
     ) -> ToolOutcome:
         """Run a tool, or give what it gave before.
 
@@ -109,8 +129,12 @@ class Guard:
             call_id: Joch's id of the call in the conversation's log.
             name: The tool's name, if it is not the function's.
             execute: Runs the tool in the framework's own way, in place of calling `function`.
+            force: Run it whatever the ledger says of earlier calls, under a key of its own. Policies can forbid that
+                (`tool.forced`), and the log tells of it (`ToolCallForced`).
+            approved_by: Who has approved it, where a policy requires the approval of a human.
 
         Raises:
+            PolicyDenied: a policy objects, or wants an approval; not started.
             OutcomeUnknown: it was started before and nobody knows how it ended; or it ran and could not be recorded.
             KeyConflict: the same key with other arguments; not started.
             CallInProgress: somebody else runs it, and the waiting bound is over; not started.
@@ -119,6 +143,7 @@ class Guard:
             Exception: the tool's own.
         """
         call = self._prepare(function, args, call_id, name, execute)
+        call.force, call.approved_by = force, approved_by
         if call.native:
             raise InvalidArgument(f"tool {call.declaration.name} is asynchronous: use acall or arun")
         return drive(self._flow(call))
@@ -131,9 +156,13 @@ class Guard:
         call_id: str = "",
         name: str | None = None,
         execute: Callable[[], Any] | None = None,
+        force: bool = False,
+        approved_by: str | None = None,
     ) -> ToolOutcome:
         """`run` for asynchronous callers: an asynchronous tool is awaited here, a plain one runs in a worker thread."""
-        return await adrive(self._flow(self._prepare(function, args, call_id, name, execute)))
+        call = self._prepare(function, args, call_id, name, execute)
+        call.force, call.approved_by = force, approved_by
+        return await adrive(self._flow(call))
 
     def resolve(self, key: str, outcome: Literal["done", "not_done"], result: Any = None) -> Json:
         """Say how a call in doubt has ended; see `ledger_rows.resolve`."""
@@ -178,6 +207,8 @@ class Guard:
 
     def _flow(self, call: Call) -> Flow:
         if call.declaration.reads_only:
+            if (verdict := self._desk.judged(call)).rule:
+                yield Ask(lambda: self._desk.deny(call, verdict, self._desk.clock()))
             value = yield Run("", lambda: call.execute(""), call.native, effect=False)
             return ToolOutcome(self._decode(plain(self._encode(value))), "", "Succeeded", 1, deduplicated=False)
         waited, pause = 0.0, _FIRST_PAUSE_S
@@ -193,8 +224,7 @@ class Guard:
                 case "run":
                     return (yield from self._execute(call, claim))
                 case "answered":
-                    value = self._decode(claim.value.get("output"))
-                    return ToolOutcome(value, claim.key, phase(claim), claim.value["attempt"], deduplicated=True)
+                    return (yield from self._answer(claim))
                 case "doubt":
                     yield from self._verify(call, claim)
                 case "busy":
@@ -204,14 +234,21 @@ class Guard:
                     yield Sleep(pause)
                     waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_S)
 
+    def _answer(self, claim: Claim) -> Flow:
+        """What a call gave before."""
+        output = claim.value.get("output")
+        if "artifact" in claim.value:
+            output = yield Ask(lambda: output_of(self.store, self.namespace, claim))
+        return ToolOutcome(self._decode(output), claim.key, phase(claim), claim.value["attempt"], deduplicated=True)
+
     def _execute(self, call: Call, claim: Claim) -> Flow:
         declared = call.declaration
         beat = f"{claim.key}/{call.nonce}"
-        owners.HEARTBEAT.add(beat, self._desk.lease_s / 3, lambda: self._desk.renew(claim))
+        owners.HEARTBEAT.add(beat, self._desk.lease_s / 3, lambda: self._desk.renew(call, claim))
         try:
             failpoint("after_started")
             try:
-                result = yield Run(claim.key, lambda: call.execute(claim.key), call.native)
+                result = yield Run(claim.key, lambda: _in_time(call, claim), call.native)
                 value = plain(self._encode(result))
             except BaseException as error:
                 untouched = isinstance(error, (NotExecuted, *declared.errors_before_effect, *self._release_on))
@@ -220,10 +257,10 @@ class Guard:
                 with contextlib.suppress(StoreError):  # the lease ends, and then it is in doubt
                     yield Ask(lambda: self._desk.finish(claim, state, error=text))
                 raise
-            kept = bounded(masked(value, declared.redact), MAX_RESULT_CHARACTERS)
+            fields, artifact = kept(masked(value, declared.redact, call.redact))
             failpoint("before_completed")
             try:
-                recorded = yield Ask(lambda: self._desk.finish(claim, "completed", output=kept))
+                recorded = yield Ask(lambda: self._desk.finish(claim, "completed", artifact, **fields))
             except StoreError as error:
                 text = f"{declared.name} ran, but that could not be recorded ({error.message}); verify, do not repeat it"
                 raise OutcomeUnknown(text, key=claim.key) from None
@@ -248,4 +285,12 @@ class Guard:
         outcome: Literal["done", "not_done"] = "not_done" if answer is False else "done"
         result = None if answer is True or answer is False else self._encode(answer)
         with contextlib.suppress(InvalidArgument):  # somebody else has resolved it: the next look shows how
-            yield Ask(lambda: self.resolve(claim.key, outcome, masked(plain(result), call.declaration.redact)))
+            yield Ask(lambda: self.resolve(claim.key, outcome, masked(plain(result), call.declaration.redact, call.redact)))
+
+
+def _in_time(call: Call, claim: Claim) -> Any:
+    """Run the tool, unless this process has stood still for so long that its claim may be somebody else's by now."""
+    if owners.lease_clock() > call.until:
+        text = f"{call.declaration.name} was not started: this process stood still for longer than its lease; call it again"
+        raise NotExecuted(text, key=claim.key)
+    return call.execute(claim.key)

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from joch_core.errors import InvalidArgument, NotFound
 from joch_core.messages import Json
-from joch_core.resources.commits import Claim, Commit
-from joch_core.resources.effect_keys import bounded, plain
+from joch_core.redaction import redact
+from joch_core.resources.commits import Artifact, Claim, Commit
+from joch_core.resources.effect_keys import plain, shelved, unshelved
 from joch_core.resources.events import Draft, conversation_log, instant
 from joch_core.stores.base import Store
 from joch_core.stores.owners import is_dead
@@ -22,9 +23,11 @@ from joch_core.stores.owners import is_dead
 Phase = Literal["Requested", "Running", "Succeeded", "Failed", "Unknown"]
 
 API_VERSION = "joch.dev/v1alpha1"
-#: Characters of JSON that are kept of arguments and of a result.
+#: Characters of JSON that are kept of arguments, and in the row of a result; a longer result is an artifact.
 MAX_ARGS_CHARACTERS = 64 * 1024
 MAX_RESULT_CHARACTERS = 1024 * 1024
+#: Of what is longer than this only the beginning is kept.
+MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_CHARACTERS = 2000
 _ATTEMPTS = 8
 
@@ -36,7 +39,7 @@ def requested(claim: Claim, call_id: str) -> Draft:
         name: value[name]
         for name in (
             "tool", "toolVersion", "args", "effect", "idempotent", "epoch", "position", "occurrence", "attempt", "subject",
-            "process",
+            "process", "forced", "approvedBy",
         )
         if value.get(name) is not None
     }  # fmt: skip
@@ -93,16 +96,40 @@ def in_doubt(store: Store, namespace: str, claim: Claim, at: datetime, why: str)
     return swap(store, namespace, wanted, at)
 
 
-def swap(store: Store, namespace: str, wanted: Claim, at: datetime) -> Claim:
+def swap(store: Store, namespace: str, wanted: Claim, at: datetime, artifact: Artifact | None = None) -> Claim:
     """Write a change with its event; if somebody else was faster, his claim comes back in place of ours."""
-    commit = Commit(conversation_log(wanted.conversation or ""), (ended(wanted),), swaps=(wanted,))
+    drafts: tuple[Draft, ...] = (ended(wanted),)
+    if artifact is not None:
+        payload: Json = {
+            "ref": artifact.ref,
+            "mediaType": artifact.media_type,
+            "bytes": len(artifact.data),
+            "sha256": artifact.digest,
+            "by": "tool",
+        }
+        drafts = (Draft("ArtifactCreated", payload, wanted.value.get("execution")), *drafts)
+    artifacts = () if artifact is None else (artifact,)
+    commit = Commit(conversation_log(wanted.conversation or ""), drafts, swaps=(wanted,), artifacts=artifacts)
     refused = store.commit(namespace, commit, at).refused
     return refused if isinstance(refused, Claim) else wanted
 
 
+def kept(value: Any) -> tuple[Json, Artifact | None]:
+    """A result as fields of its row, and the artifact that holds it if it is a large one."""
+    output, artifact = shelved(value, MAX_RESULT_CHARACTERS, MAX_ARTIFACT_BYTES)
+    return {"output": output, **({} if artifact is None else {"artifact": artifact.digest})}, artifact
+
+
+def output_of(store: Store, namespace: str, claim: Claim) -> Any:
+    """The result of a call that has ended; a large one from its artifact, or the note about it if that is gone."""
+    digest = claim.value.get("artifact")
+    artifact = None if digest is None else store.artifact(namespace, digest)
+    return claim.value.get("output") if artifact is None else unshelved(artifact)
+
+
 def error_text(error: BaseException) -> str:
     """An exception of a tool as the ledger keeps it."""
-    return f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
+    return redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARACTERS]
 
 
 def mark_dead(store: Store, namespace: str, at: datetime) -> None:
@@ -139,6 +166,9 @@ def as_resource(namespace: str, claim: Claim) -> Json:
         spec = {"executionRef": {"name": value["execution"]}, **spec}
     status: Json = {"phase": phase(claim), "attempt": value["attempt"], "callId": value["callId"]}
     status.update({name: value[name] for name in ("startedAt", "completedAt", "output", "error") if name in value})
+    status.update({name: value[name] for name in ("forced", "approvedBy") if value.get(name)})
+    if "artifact" in value:
+        status["artifactRef"] = f"artifact://sha256/{value['artifact']}"
     if claim.state == "resolved":
         status["resolution"] = value["resolution"]
     metadata = {"name": claim.key, "namespace": namespace}
@@ -166,9 +196,8 @@ def resolve(
             claim = in_doubt(store, namespace, claim, at, "the process that ran it has ended")
         if claim.state != "in_doubt":
             raise InvalidArgument(f"the call {key} is not in doubt: its phase is {phase(claim)}")
-        wanted = changed(claim, "resolved", at, resolution=outcome)
-        if outcome == "done":
-            wanted.value["output"] = bounded(plain(result), MAX_RESULT_CHARACTERS)
-        if swap(store, namespace, wanted, at) is wanted:
+        fields, artifact = kept(plain(result)) if outcome == "done" else ({}, None)
+        wanted = changed(claim, "resolved", at, resolution=outcome, **fields)
+        if swap(store, namespace, wanted, at, artifact) is wanted:
             return as_resource(namespace, wanted)
     raise InvalidArgument(f"the call {key} keeps changing; look at it again")

@@ -36,6 +36,11 @@ def lease_seconds() -> float:
     return seconds
 
 
+def lease_clock() -> float:
+    """Seconds by which a process measures its own lease: they also pass while it, or the whole machine, stands still."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def owner_id() -> str:
     """This process: `host:boot:pid:start`."""
     return _owner_of(os.getpid())

@@ -43,4 +43,11 @@ CREATE TABLE joch_counter (
 )
 """
 
-MIGRATIONS: tuple[str, ...] = (_SHELVES + ";" + GRAPH_THREADS,)
+_ARTIFACTS = """
+CREATE TABLE joch_artifact (
+    namespace TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, data BYTEA NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (namespace, digest)
+)
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SHELVES + ";" + GRAPH_THREADS, _ARTIFACTS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from joch_core.errors import ConversationConflict, InvalidArgument
 from joch_core.messages import Json
-from joch_core.resources.commits import Claim, Commit, Committed, Head, Hold, Record, Settle
+from joch_core.resources.commits import Artifact, Claim, Commit, Committed, Head, Hold, Record, Settle
 from joch_core.resources.events import GENESIS, Draft, Event, canonical_json, instant, link, parse_instant, payload_hash
 from joch_core.stores.base import Cursor, Database, Query
 
@@ -49,6 +49,8 @@ class SqlStore:
                     _hold(cursor, namespace, hold)
                 for record in commit.records:
                     _put(cursor, namespace, record)
+                for artifact in commit.artifacts:
+                    _keep(cursor, namespace, artifact, at)
                 events = (
                     _append(cursor, namespace, commit, execution, at) if commit.drafts or commit.turn is not None else ()
                 )
@@ -148,6 +150,14 @@ class SqlStore:
                 parameters,
             ).fetchall()
         return [_as_claim(row) for row in rows]
+
+    def artifact(self, namespace: str, digest: str) -> Artifact | None:
+        """What is kept under this hash."""
+        with self.database.reading() as cursor:
+            row = cursor.execute(
+                "SELECT digest, data, media_type FROM joch_artifact WHERE namespace = ? AND digest = ?", (namespace, digest)
+            ).fetchone()
+        return None if row is None else Artifact(row[0], bytes(row[1]), row[2])
 
     def spent(self, namespace: str, account: str) -> tuple[int, int]:
         """(spent, held) of an account in micro-USD; expired holds count as spent: their calls may have been billed."""
@@ -330,6 +340,14 @@ def _put(cursor: Cursor, namespace: str, record: Record) -> None:
         "INSERT INTO joch_record (namespace, kind, name, body, generation) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (namespace, kind, name) DO UPDATE SET body = excluded.body, generation = excluded.generation",
         (namespace, record.kind, record.name, _text(record.body), record.generation),
+    )
+
+
+def _keep(cursor: Cursor, namespace: str, artifact: Artifact, at: datetime) -> None:
+    cursor.execute(
+        "INSERT INTO joch_artifact (namespace, digest, media_type, data, created) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, digest) DO NOTHING",
+        (namespace, artifact.digest, artifact.media_type, artifact.data, instant(at)),
     )
 
 
