@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ from typing_extensions import override
 from joch_core import InvalidArgument, Joch, Json, Message, ModelRoute
 
 _OWN = ("temperature", "top_p", "max_tokens", "stop", "seed", "reasoning", "timeout", "extra")
+#: What LlamaIndex hangs on an LLM; it need not be fit for a pickle.
+_HOSTS = ("callback_manager", "rate_limiter", "output_parser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +143,15 @@ class JochLLM(StructuredPrediction):
 
     @override
     def __getstate__(self) -> dict[str, Any]:
-        own, given = self._own, self.joch
-        try:
-            self._own, self.joch = None, None  # what is open stays here
-            state = super().__getstate__()
-        finally:
-            self._own, self.joch = own, given
-        return {**state, "__dict__": {**state["__dict__"], "store": without_password(self.store)}}
+        # Not the base's: it takes what cannot be pickled out of the living object.
+        fields = {**self.__dict__, "joch": None, "store": without_password(self.store)}
+        kept = {name: value for name, value in fields.items() if name not in _HOSTS or _pickles(value)}
+        return {
+            "__dict__": kept,
+            "__pydantic_extra__": None,
+            "__pydantic_fields_set__": self.__pydantic_fields_set__,
+            "__pydantic_private__": {"_own": None, "_process": 0, "_to": self._to, "_known": None},
+        }
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         shared = {id(one): one for one in (self.joch, self._own, self.callback_manager) if one is not None}
@@ -160,7 +165,8 @@ class JochLLM(StructuredPrediction):
     def _plain(self, value: Any) -> Any:
         match value:
             case ModelRoute():
-                return value.as_json()
+                # A route that was made of a list has no name that could be written into a file.
+                return list(value.candidates) if "," in value.name else value.as_json()
             case Path():
                 return str(value)
         return value
@@ -357,6 +363,14 @@ class JochLLM(StructuredPrediction):
         if not found and error_on_no_tool_call:
             raise ValueError(f"Expected at least one tool call, but got {len(found)} tool calls.")
         return found
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True
 
 
 def _is_digest(messages: Sequence[ChatMessage]) -> bool:
