@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import (
@@ -41,6 +42,7 @@ from joch_core import (
 )
 from langchain_joch.blocks import blocks_of, content_of, parts_of, results_of
 from langchain_joch.errors import BY_KIND
+from langchain_joch.remembered import recall, remember, state
 
 #: Where Joch keeps its own in `additional_kwargs` and `response_metadata`.
 KEY = "joch"
@@ -73,8 +75,22 @@ class CallIds:
         """The id of the newest call with this foreign id."""
         if is_call_id(foreign):
             return foreign
-        repeated = self._seen.get(foreign, 0)
-        return call_id(foreign, repeated) if repeated else call_id(foreign)
+        return _own_id(foreign, self._seen.get(foreign, 0))
+
+    def again(self, foreign: Sequence[str], known: Sequence[str]) -> bool:
+        """Would these calls get the ids here that they got before? If so, they are made."""
+        if all(map(is_call_id, foreign)):
+            return True
+        seen = dict(self._seen)
+        if [self.call(one) for one in foreign] == list(known):
+            return True
+        self._seen = seen
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _own_id(foreign: str, repeated: int) -> str:
+    return call_id(foreign, repeated) if repeated else call_id(foreign)
 
 
 def vendor(backend: str) -> str:
@@ -184,22 +200,44 @@ def to_joch(messages: Sequence[BaseMessage]) -> list[Message]:
     """
     ids, out = CallIds(), list[Message]()
     for message in messages:
-        match message:
-            case AIMessage():
-                out.append(_assistant(message, ids))
-            case ToolMessage():
-                out.append(_tool(message, ids))
-            case SystemMessage():
-                out.append(Message.system(tuple(parts_of(message.content))))
-            case HumanMessage():
-                out.extend(_user(message, ids))
-            case ChatMessage():
-                out.extend(_other(message, ids))
-            case FunctionMessage():
-                out.append(Message.tool(ids.result(message.name), tuple(parts_of(message.content)), name=message.name))
-            case _:
-                raise InvalidArgument(f"a message of type {message.type!r} cannot be sent to a model: leave it out")
+        now = state(message)
+        old = recall(message, now)
+        if old is not None and _same_ids(message, old, ids):
+            out.append(old)
+            continue
+        new = _translated(message, ids)
+        out += new if len(new) != 1 else [remember(message, now, new[0])]
     return out
+
+
+def _same_ids(message: BaseMessage, old: Message, ids: CallIds) -> bool:
+    """Do the calls and results of a message that was translated before have the same ids in this history?
+
+    A foreign id that is used again gets another one, so that this depends on the messages before it.
+    """
+    if isinstance(message, AIMessage):
+        calls = (*message.tool_calls, *message.invalid_tool_calls)
+        return ids.again([call["id"] or "" for call in calls], [call.id for call in old.tool_calls])
+    if isinstance(message, ToolMessage):
+        return ids.result(message.tool_call_id) == old.tool_results[0].call_id
+    return not isinstance(message, FunctionMessage)
+
+
+def _translated(message: BaseMessage, ids: CallIds) -> list[Message]:
+    match message:
+        case AIMessage():
+            return [_assistant(message, ids)]
+        case ToolMessage():
+            return [_tool(message, ids)]
+        case SystemMessage():
+            return [Message.system(tuple(parts_of(message.content)))]
+        case HumanMessage():
+            return _user(message, ids)
+        case ChatMessage():
+            return _other(message, ids)
+        case FunctionMessage():
+            return [Message.tool(ids.result(message.name), tuple(parts_of(message.content)), name=message.name)]
+    raise InvalidArgument(f"a message of type {message.type!r} cannot be sent to a model: leave it out")
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata | None:
