@@ -7,7 +7,7 @@ from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate
-from llama_index.llms.joch import chat_history
+from llama_index.llms.joch import chat_history, to_joch
 from pydantic import BaseModel
 
 from joch_core import InvalidArgument, Message, RouteExhausted, ToolSpec
@@ -196,6 +196,46 @@ async def test_a_react_agent_of_a_bound_llm_keeps_each_turn_once(make, joch, sim
     texts = [text for role, text in log(joch) if role != "system"]
     assert len([text for text in texts if text == "help"]) == 1
     assert len([text for text in texts if "Observation: ticket 1" in text]) == 1
+
+
+async def test_a_react_agent_loses_its_provider_and_goes_on(make, joch, simulator, tickets):
+    action = 'Thought: I need a tool.\nAction: create_ticket\nAction Input: {"subject": "printer"}'
+    simulator.script([action], provider="openai")
+    simulator.script(["Thought: I can answer without using any more tools.\nAnswer: It is ticket 1."], provider="anthropic")
+    simulator.fail("openai", status=503, from_turn=2)
+
+    output = await ReActAgent(tools=[tickets.create_ticket], llm=make(conversation="c")).run("help")
+
+    assert output.response.content == "It is ticket 1."
+    assert tickets == ["printer"]
+    asked = told(simulator.calls("anthropic")[-1])
+    assert "Observation: ticket 1 for printer" in asked
+    assert [text for role, text in log(joch) if role == "user"] == ["help"]
+    assert to_joch(chat_history("c", joch=joch)) == list(joch.conversation("c").messages())
+
+
+def test_an_empty_list_asks_the_model_to_go_on(make, joch, simulator):
+    llm = make(conversation="c")
+    joch.call("openai:gpt-5-mini", [Message.user("hello")], conversation="c")
+
+    simulator.script(["and more"])
+
+    assert llm.chat([]).message.content == "and more"
+    with pytest.raises(InvalidArgument):
+        make().chat([])
+
+
+async def test_a_run_that_failed_is_started_again_and_goes_on_where_it_was(make, joch, simulator, tickets):
+    simulator.fail(status=503, from_turn=2)
+    with pytest.raises(Exception, match="openai:gpt-5-mini"):
+        await FunctionAgent(tools=[tickets.create_ticket], llm=make(conversation="c")).run(SAY)
+    simulator.recover()
+
+    output = await FunctionAgent(tools=[tickets.create_ticket], llm=make(conversation="c")).run(SAY)
+
+    assert output.response.content == DONE
+    assert tickets == ["printer"]
+    assert log(joch) == [("user", SAY), ("assistant", ""), ("tool", "ticket 1 for printer"), ("assistant", DONE)]
 
 
 def test_several_system_messages_all_hold(make, joch, simulator):

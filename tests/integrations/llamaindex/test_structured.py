@@ -1,5 +1,6 @@
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field
@@ -125,6 +126,18 @@ def test_an_object_in_a_fence_is_read(make, simulator):
 
     assert llm.structured_predict(Film, PROMPT, subject="war") == CASABLANCA
     assert list(llm.stream_structured_predict(Film, PROMPT, subject="war"))[-1] == CASABLANCA
+
+
+async def test_a_program_that_is_made_by_hand_gives_no_blanks(make, simulator):
+    turn = {"tool_calls": [{"name": "Film", "args": {"name": "Casablanca", "year": 1942}}]}
+    simulator.script([turn], repeat_last=True)
+    program = FunctionCallingProgram.from_defaults(output_cls=Film, prompt=PROMPT, llm=make())
+    casablanca = Film(name="Casablanca", year=1942)
+
+    assert program(subject="war") == casablanca
+    assert await program.acall(subject="war") == casablanca
+    assert list(program.stream_call(subject="war"))[-1] == casablanca
+    assert [one async for one in await program.astream_call(subject="war")][-1] == casablanca
 
 
 def test_an_object_goes_over_to_another_provider(make, simulator):

@@ -9,7 +9,7 @@ from llama_index.llms.joch.blocks import blocks_of
 from llama_index.llms.joch.messages import KEY
 from llama_index.llms.joch.results import Asked, response_of
 
-from joch_core import Delta, Json, Part, Reasoning, Reply, Text
+from joch_core import Delta, Json, Part, Reasoning, Reply, Text, ToolCall
 
 
 class Chunks:
@@ -58,5 +58,25 @@ class Chunks:
 
     def _chunk(self, delta: Delta, text: str, extra: Json | None = None) -> ChatResponse:
         facts = {"route": self._asked.route, "backend": delta.backend, "conversation": self._asked.conversation}
-        message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks_of(self._parts))
+        calls = [_legacy(part) for part in self._parts if isinstance(part, ToolCall)]
+        message = ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=blocks_of(self._parts),
+            additional_kwargs={"tool_calls": calls} if calls else {},
+        )
         return ChatResponse(message=message, delta=text, raw={KEY: facts}, additional_kwargs=extra or {})
+
+
+def _legacy(call: ToolCall) -> Json:
+    """A call as LlamaIndex's streaming programs look for it before they look at the blocks; else they give blank objects.
+
+    Only chunks on the way have it: the last message goes into histories, where other integrations would read the call twice.
+    """
+    args = json.dumps(call.args, ensure_ascii=False)
+    return {
+        "id": call.id,
+        "type": "function",
+        "name": call.name,
+        "args": call.args,
+        "function": {"name": call.name, "arguments": args},
+    }

@@ -6,6 +6,7 @@ assistant turn with calls of this tool and these arguments. The LLM must therefo
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import threading
@@ -154,9 +155,10 @@ class Guarding:
             held.append(await execute())
             return _checked(held[0])
 
-        name, call_id = tool.metadata.get_name(), self.call_id(tool, args)
+        name = tool.metadata.get_name()
+        call_id, guard = await asyncio.to_thread(lambda: (self.call_id(tool, args), self.guard(name)))
         try:
-            outcome = await self.guard(name).arun(_stub(tool), args, call_id=call_id, name=name, execute=executed)
+            outcome = await guard.arun(_stub(tool), args, call_id=call_id, name=name, execute=executed)
         except BaseException as error:
             return self._instead(error, call_id)
         return held[0] if held else _noted(outcome.value)
