@@ -1,6 +1,8 @@
 """`JochSaver`, a LangGraph checkpointer whose storage grows with the conversation and not with its square."""
 
+from langgraph.checkpoint.joch.importing import ImportReport, import_threads
 from langgraph.checkpoint.joch.saver import JochSaver
 from langgraph.checkpoint.joch.serde import StrictSerializer, TypeNotAllowed
+from langgraph.checkpoint.joch.sources import open_source
 
-__all__ = ["JochSaver", "StrictSerializer", "TypeNotAllowed"]
+__all__ = ["ImportReport", "JochSaver", "StrictSerializer", "TypeNotAllowed", "import_threads", "open_source"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import is_
@@ -23,9 +23,6 @@ from langchain_core.messages import BaseMessage
 
 Blob = tuple[str, bytes]
 Place = tuple[str, str, str]
-#: Gives the blob to store and the bytes to hash; they differ under encryption.
-Dump = Callable[[Any], tuple[Blob, bytes]]
-
 _DIGEST_BYTES = 16
 #: How many of the newest items are compared at each put, and as many of the older ones in turn.
 _COMPARED = 32
@@ -35,6 +32,15 @@ _TOUCHED_OBJECTS = 4096
 _SHORT_TEXT = 64
 _SHORT_LIST = 256
 _ATOMS = (str, int, float, bool, bytes, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """How the items of a thread become blobs: serialised by `plain`, named by a hash under `key`, stored as `seal` gives them."""
+
+    key: bytes
+    plain: Callable[[Any], Blob]
+    seal: Callable[[Blob, bytes], Blob]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,16 @@ class Track:
     marks: Sequence[Mark | None]
     digests: Sequence[bytes]
     turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An object that a task wrote, and how it was stored then. The mark is None where it has to be serialised again."""
+
+    value: Any
+    mark: Mark | None = None
+    digest: bytes = b""
+    blob: Blob = ("", b"")
 
 
 @dataclass(slots=True)
@@ -138,15 +154,14 @@ def common_length(value: Sequence[Any], track: Track) -> int:
     return same.index(False)
 
 
-def encode(value: Sequence[Any], tracks: Iterable[Track], touched: Collection[int], key: bytes, dump: Dump) -> Encoded:
+def encode(value: Sequence[Any], tracks: Iterable[Track], touched: Mapping[int, Touched], dump: Dump) -> Encoded:
     """Make a list ready to be stored, with as little serialising as the lists seen before allow.
 
     Args:
         value: The list.
         tracks: Lists that the channel held before.
-        touched: `id()` of objects that tasks have written lately, which are compared in any case.
-        key: Keys the digests.
-        dump: Serialises an item.
+        touched: Objects that tasks have written lately, by `id()`; they are compared in any case.
+        dump: How an item is stored.
     """
     objects = tuple(value)
     best, shared = None, 0
@@ -156,7 +171,7 @@ def encode(value: Sequence[Any], tracks: Iterable[Track], touched: Collection[in
             best, shared = track, length
     if best is None:
         done = Encoded(objects, [], [])
-        _append(done, objects, key, dump)
+        _append(done, objects, touched, dump)
         return done
     done = Encoded(objects, list(best.digests[:shared]), list(best.marks[:shared]), keep=shared)
     older = max(0, shared - _COMPARED)
@@ -167,40 +182,58 @@ def encode(value: Sequence[Any], tracks: Iterable[Track], touched: Collection[in
         compared.update(at for at, one in enumerate(map(id, objects[:older])) if one in touched)
     for at in compared:
         if not is_unchanged(objects[at], done.marks[at]):
-            digest, done.marks[at] = add_item(objects[at], done.items, key, dump)
+            digest, done.marks[at] = add_item(objects[at], done.items, dump, touched)
             if digest != done.digests[at]:
                 done.digests[at] = digest
                 done.keep = min(done.keep, at)
             else:
                 del done.items[digest]
     if shared == len(best.objects):
-        _append(done, objects[shared:], key, dump)
+        _append(done, objects[shared:], touched, dump)
     else:  # something was removed or replaced in the middle: what follows is mostly known
-        _append(done, objects[shared:], key, dump, best)
+        _append(done, objects[shared:], touched, dump, best)
     done.base = best.version if done.keep else None
     return done
 
 
-def _append(done: Encoded, objects: Sequence[Any], key: bytes, dump: Dump, known: Track | None = None) -> None:
+def _append(
+    done: Encoded, objects: Sequence[Any], touched: Mapping[int, Touched], dump: Dump, known: Track | None = None
+) -> None:
     places = {} if known is None else {id(one): at for at, one in enumerate(known.objects)}
     for one in objects:
         at = places.get(id(one))
         if known is not None and at is not None and is_unchanged(one, known.marks[at]):
             digest, mark = known.digests[at], known.marks[at]
         else:
-            digest, mark = add_item(one, done.items, key, dump)
+            digest, mark = add_item(one, done.items, dump, touched)
         done.digests.append(digest)
         done.marks.append(mark)
 
 
-def add_item(value: Any, items: dict[bytes, Blob], key: bytes, dump: Dump) -> tuple[bytes, Mark | None]:
-    """Serialise one item into `items`; its digest and its mark."""
+def add_item(value: Any, items: dict[bytes, Blob], dump: Dump, touched: Mapping[int, Touched]) -> tuple[bytes, Mark | None]:
+    """Serialise one item into `items`, unless a task wrote it just so; its digest and its mark."""
+    before = touched.get(id(value))
+    if before is not None and before.mark is not None and is_unchanged(value, before.mark):
+        items[before.digest] = before.blob
+        return before.digest, before.mark
     mark = mark_of(value)
-    blob, plain = dump(value)
-    kind = blob[0].partition("+")[0].encode()
-    digest = blake2b(plain, digest_size=_DIGEST_BYTES, key=key, person=kind[:_DIGEST_BYTES]).digest()
-    items[digest] = blob
+    kind, plain = blob = dump.plain(value)
+    digest = blake2b(plain, digest_size=_DIGEST_BYTES, key=dump.key, person=kind.encode()[:_DIGEST_BYTES]).digest()
+    items[digest] = dump.seal(blob, digest)
     return digest, mark
+
+
+def written(values: Iterable[Any], items: dict[bytes, Blob], dump: Dump) -> dict[int, Touched]:
+    """The objects among written values, their messages serialised into `items`."""
+    found: dict[int, Touched] = {}
+    for value in values:
+        for one in value if isinstance(value, list) else (value,):
+            if isinstance(one, BaseMessage):
+                digest, mark = add_item(one, items, dump, found)
+                found[id(one)] = Touched(one, mark, digest, items[digest])
+            elif type(one) not in _ATOMS:
+                found[id(one)] = Touched(one)
+    return found
 
 
 class Memory:
@@ -210,7 +243,7 @@ class Memory:
         self._lock = threading.Lock()
         self._tracks: OrderedDict[Place, tuple[Track | None, Track | None]] = OrderedDict()
         self._tracked_items = 0
-        self._touched: OrderedDict[tuple[str, str], dict[int, Any]] = OrderedDict()
+        self._touched: OrderedDict[tuple[str, str], dict[int, Touched]] = OrderedDict()
         self._secrets: dict[str, bytes] = {}
 
     def note(self, place: Place, track: Track, *, written: bool) -> None:
@@ -228,18 +261,18 @@ class Memory:
         with self._lock:
             return tuple(track for track in self._tracks.get(place, ()) if track is not None)
 
-    def touch(self, thread: str, lane: str, values: Iterable[Any]) -> None:
+    def touch(self, thread: str, lane: str, objects: Mapping[int, Touched]) -> None:
         """A task has written these objects; they are held, so that no other object can get their id."""
         with self._lock:
             touched = self._touched.setdefault((thread, lane), {})
             self._touched.move_to_end((thread, lane))
-            touched.update((id(one), one) for one in values if type(one) not in _ATOMS)
+            touched.update(objects)
             while len(touched) > _TOUCHED_OBJECTS:
                 del touched[next(iter(touched))]
             while len(self._touched) > _TRACKED_CHANNELS:
                 self._touched.popitem(last=False)
 
-    def touched(self, thread: str, lane: str) -> dict[int, Any]:
+    def touched(self, thread: str, lane: str) -> dict[int, Touched]:
         """What was written since the last checkpoint of a lane, by `id()`."""
         with self._lock:
             return dict(self._touched.get((thread, lane), {}))

@@ -24,7 +24,7 @@ def needed(threads: Threads, codec: Codec, thread: str) -> dict[str, set[str]]:
     root = _chain(threads, codec, newest[""]) if "" in newest else set()
     kept: dict[str, set[str]] = {}
     for lane, row in newest.items():
-        caller = codec.load(row.snapshot.metadata).get("parents", {}).get("")
+        caller = codec.metadata(thread, row.snapshot).get("parents", {}).get("")
         if lane == "":
             kept[lane] = root
         elif ":" not in lane or caller is None or caller in root:
@@ -36,7 +36,7 @@ def _chain(threads: Threads, codec: Codec, newest: StoredCheckpoint) -> set[str]
     """A checkpoint and those of its ancestors without which its delta channels would be empty."""
     lane = newest.snapshot.lane
     kept = {newest.snapshot.checkpoint}
-    waiting = set(codec.load(newest.snapshot.metadata).get("counters_since_delta_snapshot") or ())
+    waiting = set(codec.metadata(newest.thread, newest.snapshot).get("counters_since_delta_snapshot") or ())
     row: StoredCheckpoint | None = newest
     while row is not None:
         found = threads.get(newest.thread, lane, row.snapshot.checkpoint, channels=waiting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -20,20 +21,24 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
     get_checkpoint_id,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.joch.codec import Codec
-from langgraph.checkpoint.joch.items import Blob
+from langgraph.checkpoint.joch import importing
+from langgraph.checkpoint.joch.codec import Codec, write_at
+from langgraph.checkpoint.joch.delta import delta_history
+from langgraph.checkpoint.joch.items import Blob, written
 from langgraph.checkpoint.joch.pruning import needed
 from langgraph.checkpoint.joch.serde import Allowed, StrictSerializer
 from langgraph.checkpoint.joch.shelf import Shelf, StoreLike
+from langgraph.checkpoint.joch.vault import KeyLike
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from joch_core import GraphCheckpoint, GraphWrite, InvalidArgument, StoredCheckpoint, Threads
+from joch_core import GraphCheckpoint, GraphThread, GraphWrite, InvalidArgument, StoredCheckpoint, Threads
 
 _PAGE = 10
+_NOTHING = ("null", b"")
 _END = object()
 
 
@@ -55,10 +60,16 @@ class JochSaver(BaseCheckpointSaver[str]):
     Args:
         store: A store's URL (`sqlite:///agents.db`, `postgresql://…`) or an open store. Default: `JOCH_STORE`, else the file under
             `JOCH_HOME`. Nothing is opened before the first use.
-        serde: Another serialiser, for instance an `EncryptedSerializer`; it is used for everything that is stored.
+        serde: Another serialiser; it is used for everything that is stored.
         allow: Types besides LangChain's and LangGraph's own that may stand in the state. Not together with `serde`.
         fence: Refuse the checkpoint of a run whose thread another run has moved on (`ConversationConflict`).
         namespace: Whose threads these are; default `JOCH_NAMESPACE`, else `default`.
+        encrypt: Encrypt everything that is stored (AES-256-GCM): `env:NAME` (a variable that holds 32 random bytes as base64 or
+            hex), `secret:NAME` (a `Secret` of Joch), or 32 bytes. Of several the first encrypts and all decrypt. Plain rows are
+            refused then. Needs the extra `encryption`.
+
+    Raises:
+        InvalidArgument: options that exclude each other, or no encryption key; a key is never part of the message.
     """
 
     def __init__(
@@ -69,13 +80,18 @@ class JochSaver(BaseCheckpointSaver[str]):
         allow: Iterable[Allowed] = (),
         fence: bool = True,
         namespace: str | None = None,
+        encrypt: KeyLike | Sequence[KeyLike] = (),
     ) -> None:
         allowed = tuple(allow)
         if serde is not None and allowed:
             raise InvalidArgument("`allow` belongs to the saver's own serialiser; tell yours which types it may load")
         super().__init__(serde=serde or StrictSerializer(allowed))
+        if encrypt and isinstance(serde, EncryptedSerializer):
+            raise InvalidArgument("`encrypt` and an EncryptedSerializer would encrypt twice; choose one")
         self.fence = fence
-        self._shelf = Shelf(store, namespace)  # shared by the copies that `with_allowlist` makes
+        self._shelf = Shelf(
+            store, namespace, (encrypt,) if isinstance(encrypt, str | bytes) else encrypt
+        )  # shared by the copies that `with_allowlist` makes
 
     @classmethod
     def from_conn_string(cls, url: str, **options: Any) -> Self:
@@ -113,17 +129,19 @@ class JochSaver(BaseCheckpointSaver[str]):
         return self._shelf.store()
 
     @property
-    def _codec(self) -> Codec:
-        return Codec(self.serde, self._shelf.memory)
-
-    def _threads(self) -> Threads:
+    def graph_threads(self) -> Threads:
+        """The shelf of graph threads in that store."""
         return self._shelf.threads()
+
+    @property
+    def _codec(self) -> Codec:
+        return Codec(self.serde, self._shelf.memory, self._shelf.vault())
 
     # -------------------------------------------------------------------------------------------------------- reading
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """One checkpoint: the named one, else the newest of its thread and namespace; None if there is none."""
         thread, lane, wanted = _thread(config), _lane(config), get_checkpoint_id(config)
-        stored = self._threads().get(thread, lane, wanted)
+        stored = self.graph_threads.get(thread, lane, wanted)
         if wanted is None:
             self._shelf.heads.read(thread, lane, None if stored is None else stored.snapshot.checkpoint)
         else:
@@ -134,20 +152,23 @@ class JochSaver(BaseCheckpointSaver[str]):
         snapshot, codec = stored.snapshot, self._codec
         values: dict[str, Any] = dict.fromkeys(snapshot.nulls)
         for channel, content in stored.contents.items():
-            if note:
-                place = (stored.thread, snapshot.lane, channel)
-                values[channel] = codec.load_channel(place, str(snapshot.versions[channel]), content, stored.items)
-            else:
-                values[channel] = codec.load_content(content, stored.items)
+            values[channel] = codec.load_channel(stored.thread, snapshot, channel, content, stored.items, note=note)
         return CheckpointTuple(
             _config(stored.thread, snapshot.lane, snapshot.checkpoint),
             cast(
                 "Checkpoint",
-                {**codec.load(snapshot.body), "channel_versions": dict(snapshot.versions), "channel_values": values},
+                {
+                    **codec.body(stored.thread, snapshot),
+                    "channel_versions": dict(snapshot.versions),
+                    "channel_values": values,
+                },
             ),
-            codec.load(snapshot.metadata),
+            codec.metadata(stored.thread, snapshot),
             None if snapshot.parent is None else _config(stored.thread, snapshot.lane, snapshot.parent),
-            [(write.task, write.channel, codec.load_content(write.content, stored.items)) for write in stored.writes],
+            [
+                (write.task, write.channel, codec.load_write(stored.thread, snapshot, write, stored.items))
+                for write in stored.writes
+            ],
         )
 
     def list(
@@ -175,7 +196,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None or wanted else min(left, _PAGE)
-            rows = self._threads().page(
+            rows = self.graph_threads.page(
                 thread=None if "thread_id" not in named else str(named["thread_id"]),
                 lane=named.get("checkpoint_ns"),
                 checkpoint=None if config is None else get_checkpoint_id(config),
@@ -186,43 +207,23 @@ class JochSaver(BaseCheckpointSaver[str]):
             chosen = [row for row in rows if not wanted or self._matches(row, wanted)][:left]
             for row in chosen:
                 self._shelf.heads.listed(row.thread, row.snapshot.lane, row.snapshot.checkpoint)
-            yield [self._tuple(one) for one in self._threads().filled(chosen)]
+            yield [self._tuple(one) for one in self.graph_threads.filled(chosen)]
             if len(rows) < size:
                 return
             after = rows[-1]
             left = None if left is None else left - len(chosen)
 
     def _matches(self, stored: StoredCheckpoint, wanted: Mapping[str, Any]) -> bool:
-        metadata = self._codec.load(stored.snapshot.metadata)
+        metadata = self._codec.metadata(stored.thread, stored.snapshot)
         return all(metadata.get(name) == value for name, value in wanted.items())
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Per channel the writes of all ancestors, oldest first, back to the nearest one that holds a value (the seed)."""
-        codec, threads = self._codec, self._threads()
-        thread, lane = _thread(config), _lane(config)
-        writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
-        seeds: dict[str, Any] = {}
-        target = threads.get(thread, lane, get_checkpoint_id(config), channels=()) if channels else None
-        parent = None if target is None else target.snapshot.parent
-        while parent is not None and len(seeds) < len(writes):
-            open_channels = writes.keys() - seeds.keys()
-            found = threads.get(thread, lane, parent, channels=open_channels)
-            if found is None:
-                break
-            for write in reversed(found.writes):
-                writes[write.channel].append((write.task, write.channel, codec.load_content(write.content, found.items)))
-            seeds |= dict.fromkeys(open_channels & set(found.snapshot.nulls))
-            for channel, content in found.contents.items():
-                seeds[channel] = codec.load_content(content, found.items)
-            parent = found.snapshot.parent
-        history: dict[str, DeltaChannelHistory] = {}
-        for channel, collected in writes.items():
-            history[channel] = {"writes": collected[::-1]}
-            if channel in seeds:
-                history[channel]["seed"] = seeds[channel]
-        return history
+        threads = self.graph_threads
+        target = threads.get(_thread(config), _lane(config), get_checkpoint_id(config), channels=()) if channels else None
+        return delta_history(threads, self._codec, target, channels)
 
     # -------------------------------------------------------------------------------------------------------- writing
     def put(
@@ -240,24 +241,19 @@ class JochSaver(BaseCheckpointSaver[str]):
         about = get_serializable_checkpoint_metadata(config, metadata)
         state, versions = checkpoint["channel_values"], checkpoint["channel_versions"] | new_versions
         run = about.get("run_id")
-        snapshot = GraphCheckpoint(
-            lane,
-            checkpoint["id"],
-            parent,
-            versions,
-            codec.dump(body),
-            codec.dump(about),
-            nulls=tuple(channel for channel, value in state.items() if value is None and channel in versions),
-            run=None if run is None else str(run),
+        nulls = tuple(channel for channel, value in state.items() if value is None and channel in versions)
+        bare = GraphCheckpoint(
+            lane, checkpoint["id"], parent, versions, _NOTHING, _NOTHING, nulls, None if run is None else str(run)
         )
+        snapshot = codec.snapshot(thread, bare, body, about)
         fenced = self.fence and self._shelf.heads.is_newest(thread, lane, parent)
         values = {channel: state[channel] for channel in new_versions if state.get(channel) is not None}
-        key = codec.key(thread, self._threads())
-        change = codec.change(thread, lane, values, new_versions, key)
-        if not self._threads().put(thread, snapshot, change.contents, change.items, fenced=fenced):
+        dump = codec.dumper(thread, self.graph_threads)
+        change = codec.change(thread, lane, values, new_versions, dump)
+        if not self.graph_threads.put(thread, snapshot, change.contents, change.items, fenced=fenced):
             self._shelf.memory.forget(thread)  # somebody pruned what our lists build on
-            change = codec.change(thread, lane, values, new_versions, key)
-            self._threads().put(thread, snapshot, change.contents, change.items, fenced=fenced)
+            change = codec.change(thread, lane, values, new_versions, dump)
+            self.graph_threads.put(thread, snapshot, change.contents, change.items, fenced=fenced)
         for place, track in change.tracks.items():
             self._shelf.memory.note(place, track, written=True)
         self._shelf.memory.untouch(thread, lane, change.touched)
@@ -268,16 +264,32 @@ class JochSaver(BaseCheckpointSaver[str]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Store what a task wrote, before the checkpoint that will contain it. Safe to repeat."""
-        thread, codec = _thread(config), self._codec
-        key = codec.key(thread, self._threads())
+        self.keep_writes(
+            config,
+            [(WRITES_IDX_MAP.get(name, at), name, value) for at, (name, value) in enumerate(writes)],
+            task_id,
+            task_path,
+        )
+
+    def keep_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[int, str, Any]], task_id: str, task_path: str
+    ) -> None:
+        """`put_writes` where the positions are known already: writes are (position, channel, value)."""
+        thread, lane, checkpoint, codec = (
+            _thread(config),
+            _lane(config),
+            config["configurable"]["checkpoint_id"],
+            self._codec,
+        )
+        dump = codec.dumper(thread, self.graph_threads)
         items: dict[bytes, Blob] = {}
-        rows = [
-            GraphWrite(task_id, WRITES_IDX_MAP.get(channel, position), task_path, channel, codec.content(value, items, key))
-            for position, (channel, value) in enumerate(writes)
-        ]
-        for _, value in writes:
-            self._shelf.memory.touch(thread, _lane(config), value if isinstance(value, list) else (value,))
-        self._threads().put_writes(thread, _lane(config), config["configurable"]["checkpoint_id"], rows, items)
+        seen = written((value for _, _, value in writes), items, dump)
+        rows = []
+        for position, channel, value in writes:
+            where = write_at(thread, lane, checkpoint, (task_id, position, task_path, channel))
+            rows.append(GraphWrite(task_id, position, task_path, channel, codec.write(value, where, items, dump, seen)))
+        self._shelf.memory.touch(thread, lane, seen)
+        self.graph_threads.put_writes(thread, lane, checkpoint, rows, items)
 
     def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # noqa: ARG002
         """A version above `current`, whoever made that one. The random part keeps the versions of sibling forks apart."""
@@ -287,16 +299,19 @@ class JochSaver(BaseCheckpointSaver[str]):
     # -------------------------------------------------------------------------------------------------- whole threads
     def delete_thread(self, thread_id: str) -> None:
         """Delete everything of a thread, in all namespaces."""
-        self._threads().delete(str(thread_id))
+        self.graph_threads.delete(str(thread_id))
         self._shelf.forget(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata names one of these runs, with their pending writes."""
-        self._threads().delete_runs(map(str, run_ids))
+        self.graph_threads.delete_runs(map(str, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with its whole history; the ids of the checkpoints stay the same."""
-        self._threads().copy(str(source_thread_id), str(target_thread_id))
+        if self._shelf.vault() is None:
+            self.graph_threads.copy(str(source_thread_id), str(target_thread_id))
+        else:  # what is encrypted is bound to its thread
+            importing.copy_thread(self, self, str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Shorten threads.
@@ -310,10 +325,24 @@ class JochSaver(BaseCheckpointSaver[str]):
             raise InvalidArgument(f"unknown strategy {strategy!r}: use 'keep_latest' or 'delete'")
         for thread in map(str, thread_ids):
             if strategy == "keep_latest":
-                self._threads().keep_only(thread, needed(self._threads(), self._codec, thread))
+                self.graph_threads.keep_only(thread, needed(self.graph_threads, self._codec, thread))
                 self._shelf.forget(thread)
             else:
                 self.delete_thread(thread)
+
+    def threads(self) -> Sequence[GraphThread]:
+        """Every thread by name: how many checkpoints it has, the id of the newest one, and when that was written."""
+        return self.graph_threads.summaries()
+
+    def expire(self, older_than: timedelta, *, strategy: str = "delete") -> Sequence[str]:
+        """Shorten (`prune`) the threads whose newest checkpoint is older than that, each as a whole; the names of these threads.
+
+        A thread whose checkpoint ids hold no time (they are not LangGraph's) stays.
+        """
+        bound = datetime.now(UTC) - older_than
+        old = [one.thread for one in self.threads() if one.updated is not None and one.updated < bound]
+        self.prune(old, strategy=strategy)
+        return old
 
     # ------------------------------------------------------------------------------------- the same in a worker thread
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

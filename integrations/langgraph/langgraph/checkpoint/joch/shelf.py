@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 from langgraph.checkpoint.joch.items import Memory
+from langgraph.checkpoint.joch.vault import KeyLike, Vault, check_forms, key_bytes
 
-from joch_core import StoreError, Threads, default_store_url, open_store
+from joch_core import Joch, Store, StoreError, Threads, default_store_url, open_store
 
 _REMEMBERED_LANES = 4096
 _REMEMBERED_HEADS = 64
+
+
+def _is_secret(key: KeyLike) -> bool:
+    return isinstance(key, str) and key.startswith("secret:")
 
 
 class StoreLike(Protocol):
@@ -87,7 +93,10 @@ class Heads:
 class Shelf:
     """The store of a saver, and its memory."""
 
-    def __init__(self, store: StoreLike | str | None, namespace: str | None) -> None:
+    def __init__(self, store: StoreLike | str | None, namespace: str | None, keys: Sequence[KeyLike] = ()) -> None:
+        check_forms(keys)
+        self._keys: list[KeyLike] = [one if _is_secret(one) else key_bytes(one, str) for one in keys]
+        self._vault: Vault | None = None
         self.memory = Memory()
         self.heads = Heads()
         self._lock = threading.Lock()
@@ -119,6 +128,22 @@ class Shelf:
             store = self._store or open_store(self._url)
             self._store, self._threads = store, Threads(store.database, self._namespace)
             return self._threads
+
+    def vault(self) -> Vault | None:
+        """The vault, if the saver encrypts. A `Secret` is looked up on first use, since it may stand in the store.
+
+        Raises:
+            InvalidArgument: a secret, or the variable that it names, is not there.
+        """
+        if self._vault is None and self._keys:
+            keys = [key_bytes(one, self._variable_of) for one in self._keys]
+            self._vault = Vault(keys)
+        return self._vault
+
+    def _variable_of(self, secret: str) -> str:
+        self.threads()
+        with Joch(cast("Store", self._store), namespace=self._namespace) as joch:
+            return str(joch.describe("Secret", secret)["spec"]["source"]["name"])
 
     def forget(self, thread: str) -> None:
         """Drop what was seen of a thread."""
