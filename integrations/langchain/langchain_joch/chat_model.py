@@ -26,7 +26,7 @@ from typing_extensions import override
 from joch_core import Joch, JochError, Json, Message, NotFound
 from langchain_joch.chunks import Chunks
 from langchain_joch.errors import for_langchain
-from langchain_joch.identity import astepping, stepping, within
+from langchain_joch.identity import astepping, stepping, traceable, within
 from langchain_joch.messages import Call, from_reply
 from langchain_joch.options import call_options
 from langchain_joch.profile import profile_of
@@ -35,6 +35,7 @@ from langchain_joch.settings import destination, open_joch
 from langchain_joch.structured import Method, structured
 from langchain_joch.tools import bindables, tool_name
 from langchain_joch.tools import tool_choice as chosen_tool
+from langchain_joch.visible import atell, tell
 
 _OWN = ("temperature", "top_p", "max_tokens", "timeout", "seed", "reasoning", "stop")
 
@@ -220,7 +221,9 @@ class JochChatModel(BaseChatModel):
             reply = self._joch().call(request.to.route, request.messages, framework=request.framework, **options)
         except JochError as error:
             raise for_langchain(error) from None
-        return ChatResult(generations=[ChatGeneration(message=from_reply(reply, request.call(options)))])
+        message = from_reply(reply, request.call(options))
+        tell(run_manager, message)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
     @override
     async def _agenerate(
@@ -236,7 +239,9 @@ class JochChatModel(BaseChatModel):
             reply = await self._joch().acall(request.to.route, request.messages, framework=request.framework, **options)
         except JochError as error:
             raise for_langchain(error) from None
-        return ChatResult(generations=[ChatGeneration(message=from_reply(reply, request.call(options)))])
+        message = from_reply(reply, request.call(options))
+        await atell(run_manager, message)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
     @override
     def _stream(
@@ -258,7 +263,9 @@ class JochChatModel(BaseChatModel):
                         if run_manager is not None:
                             run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
                         yield chunk
-                yield chunks.last(stream.reply, call)
+                last = chunks.last(stream.reply, call)
+                tell(run_manager, last.message)
+                yield last
         except JochError as error:
             raise for_langchain(error) from None
 
@@ -282,7 +289,9 @@ class JochChatModel(BaseChatModel):
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
                         yield chunk
-                yield chunks.last(stream.reply, call)
+                last = chunks.last(stream.reply, call)
+                await atell(run_manager, last.message)
+                yield last
         except JochError as error:
             raise for_langchain(error) from None
 
@@ -296,6 +305,7 @@ class JochChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AIMessage:
+        config = traceable(config)
         with within(config):
             return super().invoke(input, config, stop=stop, **kwargs)
 
@@ -308,6 +318,7 @@ class JochChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AIMessage:
+        config = traceable(config)
         with within(config):
             return await super().ainvoke(input, config, stop=stop, **kwargs)
 
@@ -320,6 +331,7 @@ class JochChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
+        config = traceable(config)
         yield from stepping(config, super().stream(input, config, stop=stop, **kwargs))
 
     @override
@@ -331,6 +343,7 @@ class JochChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
+        config = traceable(config)
         async for chunk in astepping(config, super().astream(input, config, stop=stop, **kwargs)):
             yield chunk
 

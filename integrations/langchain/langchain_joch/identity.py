@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langchain_core.utils.uuid import uuid7
 
 from joch_core import Message
 
@@ -34,6 +35,19 @@ def within(config: RunnableConfig | None) -> Iterator[None]:
         yield
     finally:
         _captured.reset(token)
+
+
+def traceable(config: RunnableConfig | None) -> RunnableConfig:
+    """The config with the id of the run to come, by which the run can be found again while it is going on."""
+    out: RunnableConfig = {**config} if config else {}
+    if out.get("run_id") is None:
+        out["run_id"] = uuid7()
+    return out
+
+
+def captured() -> RunnableConfig | None:
+    """The config that the caller of the running call gave."""
+    return _captured.get()
 
 
 def stepping(config: RunnableConfig | None, items: Iterator[ItemT]) -> Iterator[ItemT]:
