@@ -185,13 +185,6 @@ def test_every_refusal_is_one_readable_line(
 # ----------------------------------------------------------------------------------------------------------- failback
 
 
-def failed_over(joch: Joch, simulator: Simulator, asked_route: ModelRoute) -> None:
-    """A conversation that has gone over to the second candidate; the first is well again."""
-    simulator.fail("anthropic", status=503, times=1)
-    assert joch.call(asked_route, "one", conversation="c").backend == TWO
-    joch.health = type(joch.health)()  # as if the time had passed after which a backend counts as well
-
-
 @pytest.mark.parametrize(("failback", "same", "following"), [
     ("next_execution", TWO, ONE), ("never", TWO, TWO), ("immediate", ONE, ONE),
 ])  # fmt: skip
@@ -313,7 +306,7 @@ def test_where_all_circuits_are_open_the_first_to_close_is_asked(way: Way, joch:
 
 def test_a_models_own_health_wins_over_the_routes(stocked: Joch, joch_simulator: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
-    file.write_text(RESOURCES.split("---", maxsplit=1)[0] + "  health: {openAfterFailures: 1, openSeconds: 60}\n")
+    file.write_text(RESOURCES.replace("regions: [eu]}", "regions: [eu]}, health: {openAfterFailures: 1, openSeconds: 60}"))
     joch_simulator.fail("openai", "gpt-4o-mini", status=503)
     made = route("openai:gpt-eu", ONE, health={"openAfterFailures": 50})
     with Joch(store=f"sqlite:///{tmp_path / 'own.db'}", resources=file) as own:
