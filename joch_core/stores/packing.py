@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from joch_core.errors import StoreError
 from joch_core.stores.chains import Blob, GraphItems, Version, flat, unflat
 from joch_core.stores.graphs import GraphWrite
 
@@ -46,7 +47,10 @@ def _compress(data: bytes, dictionary: bytes) -> bytes:
 
 
 def _decompress(data: bytes, dictionary: bytes) -> bytes:
-    return zlib.decompressobj(-15, zdict=dictionary).decompress(data)
+    try:
+        return zlib.decompressobj(-15, zdict=dictionary).decompress(data)
+    except zlib.error:
+        raise StoreError("a stored row of a graph thread is damaged; joch store check says more") from None
 
 
 def pack(blob: Blob, about: bytes = b"") -> Blob:

@@ -150,6 +150,7 @@ class JochSaver(BaseCheckpointSaver[str]):
 
     def _tuple(self, stored: StoredCheckpoint, *, note: bool = False) -> CheckpointTuple:
         snapshot, codec = stored.snapshot, self._codec
+        body = codec.body(stored.thread, snapshot)
         values: dict[str, Any] = dict.fromkeys(snapshot.nulls)
         for channel, content in stored.contents.items():
             values[channel] = codec.load_channel(stored.thread, snapshot, channel, content, stored.items, note=note)

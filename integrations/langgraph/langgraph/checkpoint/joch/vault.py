@@ -30,8 +30,18 @@ _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _SEAL_BYTES = 16  # of the same length as a digest, since it stands among them
 _MARK = "+joch1."
+_SQUEEZED = "zlib:"
 _FORMS = "write 'env:NAME' (a variable that holds 32 random bytes as base64 or hex), 'secret:NAME' (a Secret), or 32 bytes"
 _THREADS = 1024
+
+
+class Key(bytes):
+    """A key that is not shown, wherever somebody prints what is around it."""
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+    __str__ = __repr__
 
 
 def is_sealed(kind: str) -> bool:
@@ -51,14 +61,14 @@ def check_forms(keys: Sequence[KeyLike]) -> None:
             raise InvalidArgument(f"this is no encryption key: {_FORMS}")
 
 
-def key_bytes(key: KeyLike, variable_of: Callable[[str], str]) -> bytes:
+def key_bytes(key: KeyLike, variable_of: Callable[[str], str]) -> Key:
     """The key itself; `variable_of` gives the environment variable that a Secret names.
 
     Raises:
         InvalidArgument: the variable is not set, or holds no key. The message names the variable and never its value.
     """
     if isinstance(key, bytes):
-        return key
+        return Key(key)
     form, _, name = key.partition(":")
     variable = variable_of(name) if form == "secret" else name
     text = os.environ.get(variable, "").strip()
@@ -73,14 +83,14 @@ def key_bytes(key: KeyLike, variable_of: Callable[[str], str]) -> bytes:
     return found
 
 
-def _decoded(text: str) -> bytes | None:
+def _decoded(text: str) -> Key | None:
     for decode in (bytes.fromhex, lambda given: b64decode(given.replace("-", "+").replace("_", "/"), validate=True)):
         try:
             found = decode(text)
         except ValueError:
             continue
         if len(found) == _KEY_BYTES:
-            return found
+            return Key(found)
     return None
 
 
@@ -91,7 +101,7 @@ def _bytes(where: Where, kind: str = "") -> bytes:
 class Vault:
     """The keys of one saver: the first one encrypts, each of them decrypts."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[Key]) -> None:
         try:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
@@ -122,7 +132,7 @@ class Vault:
     def encrypt(self, blob: Blob, where: Where, *, squeeze: bool = False) -> Blob:
         """A blob as it is stored; `where` is its place, whose second name is the thread. `squeeze` compresses it first."""
         kind, plain = blob
-        kind = f"z:{kind}" if squeeze else kind
+        kind = _SQUEEZED + kind if squeeze else kind
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._cipher_of(self._first, where[1]).encrypt(
             nonce, zlib.compress(plain) if squeeze else plain, _bytes(where, kind)
@@ -153,8 +163,8 @@ class Vault:
             )
         except (InvalidTag, ValueError):
             raise _moved(where) from None
-        if kind.startswith("z:"):
-            return kind.removeprefix("z:"), zlib.decompress(plain)
+        if kind.startswith(_SQUEEZED):
+            return kind.removeprefix(_SQUEEZED), zlib.decompress(plain)
         return kind, plain
 
     def seal(self, digests: Sequence[bytes], where: Where) -> bytes:
