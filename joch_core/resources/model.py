@@ -202,7 +202,7 @@ class Model(Resource[ModelSpec]):
         row = backends.provider(self.spec.provider)
         return row.base_url if row else None
 
-    @property
+    @cached_property
     def pricing(self) -> Pricing:
         """What it costs. A local model without a price costs nothing."""
         return free() if self.local and not self.spec.pricing.model_fields_set else self.spec.pricing

@@ -6,7 +6,7 @@ Micro-USD are convenient: a price per million tokens in dollars is a price per t
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 from joch_core.messages import Usage
@@ -69,7 +69,14 @@ class Pricing(Rates):
     def _rates(self, input_tokens: int) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
         """Fresh input, cache read, cache write, output for a prompt of this length."""
         reached = [tier for tier in self.tiers if input_tokens > tier.above_input_tokens]
-        tier: Rates = max(reached, key=lambda tier: tier.above_input_tokens, default=self)
+        return self._of(max(reached, key=lambda tier: tier.above_input_tokens)) if reached else self._own
+
+    @cached_property
+    def _own(self) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
+        """The rates of a prompt that reaches no tier, which every choice of a candidate asks for."""
+        return self._of(self)
+
+    def _of(self, tier: Rates) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
         fresh = _first(tier.input_per_million_tokens, self.input_per_million_tokens)
         output = _first(tier.output_per_million_tokens, self.output_per_million_tokens)
         if fresh is None or output is None:

@@ -87,32 +87,68 @@ def select(route: ModelRoute, demand: Demand, situation: Situation, judge: Judge
     """Judge every candidate of the route against this request and situation."""
     verdicts: list[Verdict] = []
     blocked: Verdict | None = None
+    needs = _Needs.of(route, situation)
     for index, backend in enumerate(route.candidates):
         if blocked is not None:
             reason = f"failover for this reason is off, and {blocked.backend} stands before it"
             verdicts.append(Verdict(backend, index, "not_tried", "failover.off", reason, blocked.trigger))
             continue
-        verdict = _verdict(route, demand, situation, judge, backend, index)
+        verdict = _verdict(needs, demand, situation, judge, backend, index)
         verdicts.append(verdict)
         if verdict.trigger is not None and not _may_go_over(route, verdict.trigger):
             blocked = verdict
     eligible = [verdict for verdict in verdicts if verdict.outcome == "eligible"]
     if not eligible:
-        eligible = _nearest_to_closing(route, demand, situation, verdicts)
+        eligible = _nearest_to_closing(needs, demand, situation, verdicts)
     eligible.sort(key=lambda verdict: (verdict.last_resort, verdict.backend != situation.first, verdict.index))
     return Selection(tuple(verdicts), tuple(eligible))
 
 
-def _nearest_to_closing(
-    route: ModelRoute, demand: Demand, situation: Situation, verdicts: Sequence[Verdict]
-) -> list[Verdict]:
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What the route asks of every candidate, read once."""
+
+    capabilities: frozenset[Capability]
+    window: int | None
+    output: int | None
+    residency: str | None
+    caps: tuple[tuple[str, int], ...]
+    on_health_degraded: bool
+
+    @classmethod
+    def of(cls, route: ModelRoute, situation: Situation) -> _Needs:
+        """The needs of this route."""
+        wanted, constraints = route.spec.requirements, route.spec.constraints
+        return cls(
+            frozenset(wanted.demanded),
+            wanted.context_window_min,
+            wanted.max_output_min,
+            constraints.data_residency,
+            caps(route, situation.spent_micro_usd),
+            route.spec.strategy.failover.on_health_degraded,
+        )
+
+    def missing(self, target: Target) -> str:
+        """What of it this target does not have, in words; "" if nothing."""
+        missing: list[str] = [*sorted(self.capabilities - target.capabilities)]
+        if self.window is not None:
+            if target.input_window is None:
+                missing.append(f"an input window of {self.window:,} tokens (its own is not known)")
+            elif target.input_window < self.window:
+                missing.append(f"an input window of {self.window:,} tokens (it has {target.input_window:,})")
+        if self.output is not None and (target.max_output is None or target.max_output < self.output):
+            missing.append(f"answers of {self.output:,} tokens")
+        return ", ".join(missing)
+
+
+def _nearest_to_closing(needs: _Needs, demand: Demand, situation: Situation, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Where nothing but open circuits is left: asking the one that closes first is better than asking nobody."""
     shut = [verdict for verdict in verdicts if verdict.code == "health"]
     shut.sort(key=lambda verdict: situation.breakers[verdict.target.origin].open_until_s if verdict.target else 0.0)
     for verdict in shut:
         if verdict.model is None or verdict.target is None:
             continue
-        fits = _price(route, demand, situation, verdict.model, verdict.target)
+        fits = _price(needs, demand, verdict.model, verdict.target)
         if isinstance(fits, TooDear):
             verdict.outcome, verdict.code, verdict.reason, verdict.trigger = "denied", fits.code, fits.reason, "budget"
             continue
@@ -140,7 +176,7 @@ def _may_go_over(route: ModelRoute, trigger: SwitchReason) -> bool:
             return True
 
 
-def _verdict(route: ModelRoute, demand: Demand, situation: Situation, judge: Judge, backend: str, index: int) -> Verdict:
+def _verdict(needs: _Needs, demand: Demand, situation: Situation, judge: Judge, backend: str, index: int) -> Verdict:
     model = situation.models.get(backend)
     if model is None:
         return Verdict(
@@ -151,18 +187,17 @@ def _verdict(route: ModelRoute, demand: Demand, situation: Situation, judge: Jud
     def out(outcome: Outcome, code: str, reason: str, trigger: SwitchReason | None = None) -> Verdict:
         return Verdict(backend, index, outcome, code, reason, trigger, model, target)
 
-    failover = route.spec.strategy.failover
     if problem := situation.problems.get(backend):
         return out("skipped", "credentials", problem, "outage")
-    if missing := requirements_missing(route, target):
+    if missing := needs.missing(target):
         return out("skipped", "capability", f"the route requires {missing}", "capability")
-    residency = route.spec.constraints.data_residency
+    residency = needs.residency
     if residency and residency.lower() not in {region.lower() for region in target.regions}:
         where = ", ".join(target.regions) or "not known; set routing.regions in its Model"
         return out("skipped", "region", f"data must stay in {residency}, and its region is {where}", "region")
-    lacking = sorted(demand.capabilities - target.capabilities)
-    if lacking:
-        return out("skipped", "capability", f"the request needs {', '.join(lacking)}", "capability")
+    if not demand.capabilities <= target.capabilities:
+        lacking = ", ".join(sorted(demand.capabilities - target.capabilities))
+        return out("skipped", "capability", f"the request needs {lacking}", "capability")
     if target.input_window is not None and demand.input_tokens > target.input_window:
         reason = f"about {demand.input_tokens:,} tokens do not fit its input window of {target.input_window:,}"
         return out("skipped", "context.window", reason, "capability")
@@ -172,10 +207,10 @@ def _verdict(route: ModelRoute, demand: Demand, situation: Situation, judge: Jud
         case Allow():
             pass
     breaker = situation.breakers.get(target.origin)
-    if breaker is not None and failover.on_health_degraded and breaker.is_open(situation.now_s):
+    if breaker is not None and needs.on_health_degraded and breaker.is_open(situation.now_s):
         left_s = breaker.open_until_s - situation.now_s
         return out("skipped", "health", f"it failed lately; it is asked again in {left_s:.0f} s", "health")
-    fits = _price(route, demand, situation, model, target)
+    fits = _price(needs, demand, model, target)
     if isinstance(fits, TooDear):
         return out("denied", fits.code, fits.reason, "budget")
     verdict = out("eligible", "ok", "meets every requirement")
@@ -189,18 +224,7 @@ def _verdict(route: ModelRoute, demand: Demand, situation: Situation, judge: Jud
 
 def requirements_missing(route: ModelRoute, target: Target) -> str:
     """What of the route's requirements this target does not have, in words; "" if nothing."""
-    requirements = route.spec.requirements
-    missing: list[str] = [name for name in requirements.demanded if not target.can(name)]
-    window = requirements.context_window_min
-    if window is not None:
-        if target.input_window is None:
-            missing.append(f"an input window of {window:,} tokens (its own is not known)")
-        elif target.input_window < window:
-            missing.append(f"an input window of {window:,} tokens (it has {target.input_window:,})")
-    least = requirements.max_output_min
-    if least is not None and (target.max_output is None or target.max_output < least):
-        missing.append(f"answers of {least:,} tokens")
-    return ", ".join(missing)
+    return _Needs.of(route, Situation({})).missing(target)
 
 
 def caps(route: ModelRoute, spent_micro_usd: int) -> tuple[tuple[str, int], ...]:
@@ -214,13 +238,13 @@ def caps(route: ModelRoute, spent_micro_usd: int) -> tuple[tuple[str, int], ...]
     return tuple(out)
 
 
-def _price(route: ModelRoute, demand: Demand, situation: Situation, model: Model, target: Target) -> Bound | TooDear:
+def _price(needs: _Needs, demand: Demand, model: Model, target: Target) -> Bound | TooDear:
     return bound(
         model.worst_case_micro_usd,
         input_tokens=demand.input_tokens,
         max_tokens=demand.max_tokens,
         max_output=target.max_output,
-        caps=caps(route, situation.spent_micro_usd),
+        caps=needs.caps,
     )
 
 

@@ -64,22 +64,78 @@ def allow_all(_target: Target, _model: Model) -> Judgement:
 def judge(policies: Sequence[Policy], facts: Facts) -> Judgement:
     """Ask every rule in order."""
     redactions: list[str] = []
+    given = facts.get("model.provider")
+    provider = given if isinstance(given, str) else None
     for policy in policies:
-        for index, rule in enumerate(policy.spec.rules):
-            name = f"{policy.metadata.name}/{rule.name or index}"
+        for rule in _rules(policy, provider):
             try:
-                holds = _holds(rule, facts)
+                if not rule.holds(facts):
+                    continue
             except Undecidable as error:
-                return Denied(name, f"its condition cannot be decided ({error}), and what cannot be decided is denied")
-            if not holds:
-                continue
-            if rule.require is not None:
-                return Denied(name, "it needs the approval of a human", approval=True)
-            if rule.action is not None and rule.action.deny:
-                return Denied(name, rule.action.reason or "a policy denies it")
-            if rule.action is not None and isinstance(rule.when, Mapping):
-                redactions += _patterns(rule.when.get("data.contains"))
+                return Denied(rule.name, f"its condition cannot be decided ({error}), and what cannot be decided is denied")
+            if rule.rule.require is not None:
+                return Denied(rule.name, "it needs the approval of a human", approval=True)
+            if rule.rule.action is not None and rule.rule.action.deny:
+                return Denied(rule.name, rule.rule.action.reason or "a policy denies it")
+            if rule.rule.action is not None and isinstance(rule.rule.when, Mapping):
+                redactions += _patterns(rule.rule.when.get("data.contains"))
     return Allow(tuple(redactions)) if redactions else ALLOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule made ready to be asked often. `plain` are the conditions that compare with nothing but words, in lower case."""
+
+    rule: Rule
+    name: str
+    plain: tuple[tuple[str, frozenset[str]], ...]
+    others: tuple[tuple[str, Any], ...]
+
+    def holds(self, facts: Facts) -> bool:
+        """Do all conditions hold?"""
+        for name, words in self.plain:
+            value = facts.get(name)
+            if isinstance(value, str):
+                if value.lower() not in words:
+                    return False
+            elif not _condition(name, tuple(words), facts):
+                return False
+        if isinstance(self.rule.when, str):
+            raise Undecidable("it is a CEL expression, and CEL is not installed: pip install 'joch[cel]'")
+        return all(_condition(name, wanted, facts) for name, wanted in self.others)
+
+
+#: The rules of the policies that were asked last, by identity and provider; the policy is kept so that its identity is.
+_READY: dict[tuple[int, str | None], tuple[Policy, tuple[_Rule, ...]]] = {}
+_READY_ROWS = 1_000
+
+
+def _rules(policy: Policy, provider: str | None) -> tuple[_Rule, ...]:
+    """The rules in their order, without those that speak of other providers only."""
+    kept = _READY.get((id(policy), provider))
+    if kept is None:
+        rules = tuple(_ready(policy, index) for index in range(len(policy.spec.rules)))
+        if provider is not None:
+            word = provider.lower()
+            rules = tuple(rule for rule in rules if word in dict(rule.plain).get("model.provider", (word,)))
+        if len(_READY) >= _READY_ROWS:
+            _READY.clear()
+        kept = _READY[id(policy), provider] = (policy, rules)
+    return kept[1]
+
+
+def _ready(policy: Policy, index: int) -> _Rule:
+    rule = policy.spec.rules[index]
+    plain: list[tuple[str, frozenset[str]]] = []
+    others: list[tuple[str, Any]] = []
+    for name, wanted in () if isinstance(rule.when, str) else rule.when.items():
+        words = wanted if isinstance(wanted, tuple) else (wanted,)
+        compares = any(not isinstance(word, str) or word.startswith(("<", ">", "=", "!")) for word in words)
+        if compares or name == "data.contains":
+            others.append((name, wanted))
+        else:
+            plain.append((name, frozenset(str(word).lower() for word in words)))
+    return _Rule(rule, f"{policy.metadata.name}/{rule.name or index}", tuple(plain), tuple(others))
 
 
 def model_facts(target: Target) -> dict[str, Any]:
@@ -89,12 +145,6 @@ def model_facts(target: Target) -> dict[str, Any]:
         "model.name": target.backend.partition(":")[2],
         "model.region": target.regions,
     }
-
-
-def _holds(rule: Rule, facts: Facts) -> bool:
-    if isinstance(rule.when, str):
-        raise Undecidable("it is a CEL expression, and CEL is not installed: pip install 'joch[cel]'")
-    return all(_condition(name, wanted, facts) for name, wanted in rule.when.items())
 
 
 def _condition(name: str, wanted: Any, facts: Facts) -> bool:
