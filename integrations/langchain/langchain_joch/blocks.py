@@ -68,8 +68,22 @@ def _reasoning(block: Json) -> str:
     return ""
 
 
+def _readable(value: Any) -> Any:
+    """A value without what only its issuer can read."""
+    match value:
+        case dict():
+            return {
+                name: _readable(part)
+                for name, part in value.items()
+                if not str(name).startswith("encrypted_") and name not in ("signature", "thought_signature")
+            }
+        case list():
+            return [_readable(part) for part in value]
+    return value
+
+
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(_readable(value), ensure_ascii=False, default=str)
 
 
 def _server_tool(block: Json) -> ServerTool:
