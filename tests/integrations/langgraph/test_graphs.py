@@ -284,52 +284,72 @@ def test_bytes_grow_with_the_conversation_and_not_with_its_square(make_store) ->
     assert stored_bytes(80) < 8.5 * stored_bytes(10)
 
 
-CHILD = """
-import sys
+#: Forks a writer for each line that it is told, so that the imports are paid once, and says when the writer is dead.
+NURSERY = """
+import os, sys
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.joch import JochSaver
 
-saver = JochSaver(sys.argv[1])
-config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
-found = saver.get_tuple(config)
-messages = [] if found is None else found.checkpoint["channel_values"]["messages"]
-assert [one.id for one in messages] == [f"m{n}" for n in range(len(messages))]
-version = None if found is None else found.checkpoint["channel_versions"]["messages"]
-at = config if found is None else found.config
-print("ready", flush=True)
-while True:
-    number = len(messages)
-    messages = [*messages, HumanMessage("x" * 500, id=f"m{number}")]
-    version = saver.get_next_version(version)
-    state = {**empty_checkpoint(), "id": f"{number:08}", "channel_values": {"messages": messages}, "channel_versions": {"messages": version}}
-    at = saver.put(at, state, {"step": number}, {"messages": version})
-    saver.put_writes(at, [("messages", messages[-1:])], f"task{number}")
-    print(number, flush=True)
+
+def write(url):
+    saver = JochSaver(url)
+    config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    found = saver.get_tuple(config)
+    messages = [] if found is None else found.checkpoint["channel_values"]["messages"]
+    assert [one.id for one in messages] == [f"m{n}" for n in range(len(messages))]
+    version = None if found is None else found.checkpoint["channel_versions"]["messages"]
+    at = config if found is None else found.config
+    print("ready", os.getpid(), flush=True)
+    while True:
+        number = len(messages)
+        messages = [*messages, HumanMessage("x" * 500, id=f"m{number}")]
+        version = saver.get_next_version(version)
+        state = {**empty_checkpoint(), "id": f"{number:08}", "channel_values": {"messages": messages}, "channel_versions": {"messages": version}}
+        at = saver.put(at, state, {"step": number}, {"messages": version})
+        saver.put_writes(at, [("messages", messages[-1:])], f"task{number}")
+        print(number, flush=True)
+
+
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            write(sys.argv[1])
+        finally:
+            os._exit(1)
+    os.waitpid(child, 0)
+    print("dead", flush=True)
 """
 
 
 def kill_writers(times: int, path: Path, make_store) -> None:
     """Let a process write, kill it without warning, and look at what it left; again and again."""
     source = random.Random(5)
-    (path / "child.py").write_text(CHILD)
-    command = [sys.executable, str(path / "child.py"), f"sqlite:///{path / 'graphs.db'}"]
+    (path / "nursery.py").write_text(NURSERY)
+    command = [sys.executable, str(path / "nursery.py"), f"sqlite:///{path / 'graphs.db'}"]
     newest = -1
-    for _ in range(times):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout.readline() == "ready\n"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
+        for _ in range(times):
+            nursery.stdin.write("go\n")
+            nursery.stdin.flush()
+            ready, child = nursery.stdout.readline().split()
+            assert ready == "ready"
             time.sleep(source.uniform(0.0, 0.06))
-            os.kill(child.pid, signal.SIGKILL)
-            said = [int(line) for line in child.stdout.read().splitlines() if line]
-        acknowledged = max([newest, *said])
-        saver = JochSaver(make_store())
-        found = saver.get_tuple(CONFIG)
-        ids = [] if found is None else [one.id for one in found.checkpoint["channel_values"]["messages"]]
-        assert ids == [f"m{number}" for number in range(len(ids))]
-        newest = len(ids) - 1
-        assert newest in {acknowledged, acknowledged + 1}  # one may be stored and not yet said
-        assert found is None or int(found.checkpoint["id"]) == newest
-        saver.joch_store.close()
+            os.kill(int(child), signal.SIGKILL)
+            said = []
+            while not (line := nursery.stdout.readline().strip()).endswith("dead"):
+                said.append(int(line))
+            acknowledged = max([newest, *said])
+            saver = JochSaver(make_store())
+            found = saver.get_tuple(CONFIG)
+            ids = [] if found is None else [one.id for one in found.checkpoint["channel_values"]["messages"]]
+            assert ids == [f"m{number}" for number in range(len(ids))]
+            newest = len(ids) - 1
+            assert newest in {acknowledged, acknowledged + 1}  # one may be stored and not yet said
+            assert found is None or int(found.checkpoint["id"]) == newest
+            saver.joch_store.close()
+        nursery.stdin.close()
     assert newest > times
 
 
@@ -338,6 +358,11 @@ def test_a_killed_process_leaves_whole_checkpoints(tmp_path, make_store) -> None
 
 
 @pytest.mark.slow
+def test_thirty_killed_processes_leave_whole_checkpoints(tmp_path, make_store) -> None:
+    kill_writers(30, tmp_path, make_store)
+
+
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_three_hundred_killed_processes_leave_whole_checkpoints(tmp_path, make_store) -> None:
     kill_writers(300, tmp_path, make_store)
