@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
+from weakref import WeakKeyDictionary
 
 from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
@@ -178,12 +180,28 @@ def _name(function: Callable[..., Any]) -> str:
     return str(found or type(function).__name__)
 
 
+_SIGNATURES: WeakKeyDictionary[Callable[..., Any], tuple[bool, inspect.Signature] | None] = WeakKeyDictionary()
+
+
+def _signature(function: Callable[..., Any]) -> tuple[bool, inspect.Signature] | None:
+    """Does it want its key, and what else does it take; None if that cannot be known. Read once for each function."""
+    with contextlib.suppress(KeyError, TypeError):  # what cannot be hashed or referred to weakly is read each time
+        return _SIGNATURES[function]
+    try:
+        whole = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    others = [entry for name, entry in whole.parameters.items() if name != KEY_PARAMETER]
+    found = (KEY_PARAMETER in whole.parameters, whole.replace(parameters=others))
+    with contextlib.suppress(TypeError):
+        _SIGNATURES[function] = found
+    return found
+
+
 def takes_key(function: Callable[..., Any]) -> bool:
     """Does the function want its idempotency key?"""
-    try:
-        return KEY_PARAMETER in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
+    known = _signature(function)
+    return known is not None and known[0]
 
 
 def with_defaults(function: Callable[..., Any], args: Mapping[str, Any]) -> Json:
@@ -193,11 +211,10 @@ def with_defaults(function: Callable[..., Any], args: Mapping[str, Any]) -> Json
         InvalidArgument: they do not fit the function.
     """
     given = {name: value for name, value in args.items() if name != KEY_PARAMETER}
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    signature = _signature(function)
+    if signature is None:
         return given
-    known = signature.replace(parameters=[entry for name, entry in signature.parameters.items() if name != KEY_PARAMETER])
+    known = signature[1]
     try:
         bound = known.bind(**given)
     except TypeError as error:

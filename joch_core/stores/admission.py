@@ -101,7 +101,8 @@ class Desk:
         epochs = self._epochs()
         if not call.key:
             self._locate(call, epochs)
-        self._permit(call, now)
+        refused = self.store.claim(self.namespace, call.key)  # a look costs little beside a write that is refused
+        self._permit(call, refused, now)
         if not (call.declaration.idempotent or call.force):
             for key in epochs.unfinished(call.subject):
                 other = None if key == call.key else self._seen(self.store.claim(self.namespace, key), now)
@@ -109,13 +110,15 @@ class Desk:
                     return Admission("doubt", other)
         wanted = self._new_claim(call, now)
         log = conversation_log(self.conversation)
-        commit = Commit(log, (*self._flags(call), requested(wanted, call.call_id)), claims=(wanted,))
         call.until = owners.lease_clock() + self.lease_s
-        refused = self.store.commit(self.namespace, commit, now).refused
         if refused is None:
-            call.claim = wanted
-            return Admission("run", wanted)
-        assert isinstance(refused, Claim)
+            commit = Commit(log, (*self._flags(call), requested(wanted, call.call_id)), claims=(wanted,))
+            faster = self.store.commit(self.namespace, commit, now).refused
+            if faster is None:
+                call.claim = wanted
+                return Admission("run", wanted)
+            assert isinstance(faster, Claim)
+            refused = faster
         seen = refused if call.declaration.idempotent else self._seen(refused, now) or refused
         if seen.value["argsHash"] != call.args_hash:
             text = f"{call.declaration.name}: an earlier call has the same key and other arguments; it was not started"
@@ -169,12 +172,11 @@ class Desk:
         call.redact = verdict.redact
         return ToolVerdict(redact=verdict.redact) if verdict.approval and call.approved_by else verdict
 
-    def _permit(self, call: Call, now: datetime) -> None:
+    def _permit(self, call: Call, known: Claim | None, now: datetime) -> None:
         """Nothing is started that policy denies. What came of a call that was made before may be told all the same."""
         verdict = self.judged(call)
         if not verdict.rule:
             return
-        known = self.store.claim(self.namespace, call.key)
         repeatable = call.declaration.idempotent and known is not None and known.state in ("started", "in_doubt")
         if known is None or may_run_again(known) or repeatable:
             self.deny(call, verdict, now)

@@ -6,6 +6,7 @@ The key of the call that runs is a context variable here. Nothing is decided in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import signal
@@ -149,12 +150,14 @@ async def adrive(flow: Flow) -> ToolOutcome:
 
 
 async def _whole(work: Callable[[], Any]) -> Any:
-    """Work on the store is never left half done: a cancellation takes effect when it has ended."""
+    """Work on the store is never left half done: a cancellation takes effect when it has ended, however often it comes."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():  # LangGraph cancels twice what runs beside a node that failed
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise
 
 

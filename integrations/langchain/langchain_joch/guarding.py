@@ -5,7 +5,7 @@ The middleware and the guarded tools are two doors to this. Nothing here knows h
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -15,13 +15,25 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
 import joch_core
-from joch_core import CallInProgress, InvalidArgument, Joch, Json, KeyConflict, NotExecuted, NotFound, OutcomeUnknown
+from joch_core import (
+    CallInProgress,
+    InvalidArgument,
+    Joch,
+    Json,
+    KeyConflict,
+    NotExecuted,
+    NotFound,
+    OutcomeUnknown,
+    PolicyDenied,
+)
 from langchain_joch.identity import conversation_of, place
 from langchain_joch.messages import KEY, CallIds, to_joch
 from langchain_joch.results import decode, encode, is_error, repeated, report
 
 OnInDoubt = Literal["report", "raise", "interrupt"]
 Declarations = Mapping[str, Mapping[str, Any] | str]
+#: Whose hints of MCP servers count: nobody's, everybody's, or those of the tools named.
+TrustHints = bool | Collection[str]
 
 _UNKNOWN = (
     "The outcome of this call is unknown: it was started and its end was never recorded. It was not repeated. Do not call it "
@@ -60,14 +72,45 @@ class _Failed(Exception):
         self.message = message
 
 
-def declaration_of(name: str, tool: BaseTool | None, declared: Declarations) -> Json | None:
-    """What is declared of a tool: by name, else in its own `metadata["joch"]`; None if nothing is."""
+#: What a tool of an MCP server has in its metadata, put there by langchain-mcp-adapters word for word as the server said it:
+#: https://modelcontextprotocol.io/specification/2025-06-18/schema#toolannotations ("clients should never make tool use
+#: decisions based on ToolAnnotations received from untrusted servers").
+_HINTS = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})
+
+
+def declaration_of(
+    name: str, tool: BaseTool | None, declared: Declarations, *, trust_mcp_hints: TrustHints = False
+) -> Json | None:
+    """What is declared of a tool: by name, else in its own `metadata["joch"]`, else by trusted hints; None if nothing is.
+
+    What stands in the metadata of an MCP tool may come from its server, so that only a trusted one can be made harmless there.
+    """
     given: Any = declared.get(name)
     if given is None and tool is not None:
-        given = (tool.metadata or {}).get(KEY)
-    if given is None:
-        return None
+        metadata = tool.metadata or {}
+        from_server = not _HINTS.isdisjoint(metadata)
+        trusted = trust_mcp_hints if isinstance(trust_mcp_hints, bool) else name in trust_mcp_hints
+        given = metadata.get(KEY)
+        if from_server and not trusted and given is not None and _makes_harmless(_fields(given)):
+            given = None
+        if from_server and trusted and given is None:
+            given = _hinted(metadata)
+    return None if given is None else _fields(given)
+
+
+def _fields(given: Any) -> Json:
     return {"effect": given} if isinstance(given, str) else dict(given)
+
+
+def _makes_harmless(given: Json) -> bool:
+    """Would this let a call run unguarded, or again?"""
+    return given.get("effect") in ("read", "read_only") or bool(given.get("idempotent")) or given.get("repeat") == "always"
+
+
+def _hinted(metadata: Mapping[str, Any]) -> Json | None:
+    if metadata.get("readOnlyHint") is True:
+        return {"effect": "read_only"}
+    return {"effect": "external_write", "idempotent": True} if metadata.get("idempotentHint") is True else None
 
 
 def _maker(messages: Sequence[BaseMessage], call_id: str) -> AIMessage | None:
@@ -96,6 +139,7 @@ class Guarding:
     declared: Declarations = field(default_factory=dict)
     on_in_doubt: OnInDoubt = "report"
     conversation: str | None = None
+    trust_mcp_hints: TrustHints = False
 
     def __post_init__(self) -> None:
         if self.on_in_doubt not in get_args(OnInDoubt):
@@ -122,7 +166,7 @@ class Guarding:
 
     def _declared(self, use: ToolUse, function: Callable[..., Any]) -> Callable[..., Any]:
         function.__name__ = function.__qualname__ = use.name
-        declaration = declaration_of(use.name, use.tool, self.declared)
+        declaration = declaration_of(use.name, use.tool, self.declared, trust_mcp_hints=self.trust_mcp_hints)
         return function if declaration is None else joch_core.tool(**declaration)(function)
 
     def run(self, use: ToolUse, execute: Callable[[], Any]) -> Any:
@@ -139,7 +183,7 @@ class Guarding:
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
             outcome = guard.run(self._declared(use, tool), use.args, call_id=use.ledger_id)
-        except (OutcomeUnknown, KeyConflict, CallInProgress, _Bubbled, _Failed) as error:
+        except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
             return self._instead(use, error)
         return _given(use, outcome)
 
@@ -152,7 +196,7 @@ class Guarding:
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
             outcome = await guard.arun(self._declared(use, tool), use.args, call_id=use.ledger_id)
-        except (OutcomeUnknown, KeyConflict, CallInProgress, _Bubbled, _Failed) as error:
+        except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
             return self._instead(use, error)
         return _given(use, outcome)
 
@@ -167,6 +211,8 @@ class Guarding:
                 raise error
             case OutcomeUnknown():
                 return report(self._doubt(use, error), call_id=use.call_id, name=use.name, key=error.key)
+            case PolicyDenied():
+                return report(f"This call was not made: {error.message}", call_id=use.call_id, name=use.name, key="")
             case KeyConflict() | CallInProgress():
                 text = _CONFLICT if isinstance(error, KeyConflict) else _IN_PROGRESS
                 return report(text, call_id=use.call_id, name=use.name, key=error.key)

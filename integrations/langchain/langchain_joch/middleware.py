@@ -18,7 +18,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from joch_core import Joch, Json, current_key
-from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, ledger_id
+from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, TrustHints, ledger_id
 from langchain_joch.identity import within
 from langchain_joch.tools import KEY_PARAMETER
 
@@ -75,7 +75,8 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
     `tools` declares tools by name, with the arguments of `joch_core.tool`; a tool may carry its declaration in
     `metadata["joch"]`; an undeclared one counts as `external_write` and is guarded across switches and crashes.
     `on_in_doubt`: a call whose outcome nobody knows is reported to the model (`report`), raises `OutcomeUnknown` (`raise`),
-    or stops the graph until a person has looked (`interrupt`). Put it first, so that retries of other middlewares run within
+    or stops the graph until a person has looked (`interrupt`). A call that a policy denies is told to the model. The hints of
+    MCP tools (`readOnlyHint`, `idempotentHint`) count only under `trust_mcp_hints`: True, or the tools' names. Put it first, so that retries of other middlewares run within
     one claim. `wrap_tool_call` and `awrap_tool_call` serve a plain `ToolNode` as well.
     """
 
@@ -88,10 +89,11 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
         conversation: str | None = None,
         store: str | None = None,
         namespace: str | None = None,
+        trust_mcp_hints: TrustHints = False,
     ) -> None:
         super().__init__()
         own = Joch(store=store, namespace=namespace) if joch is None else joch
-        self._guarding = Guarding(own, tools or {}, on_in_doubt, conversation)
+        self._guarding = Guarding(own, tools or {}, on_in_doubt, conversation, trust_mcp_hints)
         self._warned = False
         self.tools: Sequence[BaseTool] = ()
 
@@ -203,12 +205,13 @@ def guard_tools(
     on_in_doubt: OnInDoubt = "report",
     joch: Joch | None = None,
     conversation: str | None = None,
+    trust_mcp_hints: TrustHints = False,
 ) -> list[BaseTool]:
     """The same tools, run by the ledger wherever they are invoked. Arguments as of `JochMiddleware`.
 
     `declared` are the declarations by name. The conversation is the running graph's thread, or `conversation`.
     """
-    guarding = Guarding(Joch() if joch is None else joch, declared or {}, on_in_doubt, conversation)
+    guarding = Guarding(Joch() if joch is None else joch, declared or {}, on_in_doubt, conversation, trust_mcp_hints)
     return [_guarded(tool, guarding) for tool in tools]
 
 

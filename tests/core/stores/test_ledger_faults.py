@@ -1,5 +1,6 @@
 """What the guard does when the disk is full, the store is read-only, a clock jumps, or its own process stands still."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -268,3 +269,27 @@ def test_a_zombie_wakes_up_after_somebody_else_did_the_work_and_starts_nothing(s
     assert effects == ["a"]
     (row,) = calls(store, NS, datetime.now(UTC))
     assert row["status"]["phase"] == "Succeeded"
+
+
+async def test_a_call_that_is_cancelled_twice_before_it_began_may_run_again(store, create, effects):
+    guard = Guard(store, NS, "conv")
+    real = guard._desk.admit
+
+    class Slow(type(guard._desk)):
+        """A desk at which the claim takes its time."""
+
+        def admit(self, call):
+            time.sleep(0.2)
+            return real(call)
+
+    desk = guard._desk
+    guard._desk = Slow(store, NS, "conv", None, desk.clock, desk.lease_s, desk.owner)
+    task = asyncio.create_task(guard.acall(create, {"subject": "a"}))
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert effects == []
+    assert await Guard(store, NS, "conv", wait_s=0.1).acall(create, {"subject": "a"}) == {"number": 1}
