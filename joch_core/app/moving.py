@@ -170,10 +170,8 @@ def _event(log: str, row: Json) -> Event:
 def _broken(log: str, events: list[Event], head: Any) -> int | None:
     previous = GENESIS
     for number, event in enumerate(events, 1):
-        draft = Draft(
-            event.type, {}, event.execution, event.trace_id, event.span_id, event.agent, event.framework, event.model
-        )
-        previous = link(previous, log, number, draft, instant(event.at), payload_hash(canonical_json(event.payload)))
+        digest = payload_hash(canonical_json(event.payload))
+        previous = link(previous, log, number, event.type, instant(event.at), event.envelope, digest)
         if event.sequence != number or event.hash != previous:
             return number
     return None if isinstance(head, dict) and head.get("hash") == previous else len(events)

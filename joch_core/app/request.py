@@ -11,7 +11,8 @@ from typing import Any, TypedDict
 
 from joch_core.capabilities import Capability
 from joch_core.errors import InvalidArgument
-from joch_core.messages import Json, Message, ModelRequest, Part, Reply, ToolSpec
+from joch_core.messages import Json, Message, ModelRequest, Reply, ToolSpec
+from joch_core.projection.tools import server_capability
 
 #: What may be passed as messages: one text, one message, or several of either.
 MessagesLike = str | Message | Sequence[Message | str]
@@ -98,44 +99,21 @@ def demanded(request: ModelRequest, *, streaming: bool) -> tuple[frozenset[Capab
         needs.add("structuredOutput")
     for tool in request.tools:
         if tool.kind == "server":
-            removable.add(_server_capability(tool.name))
+            removable.add(server_capability(tool.name))
         else:
             needs.add("toolCalling")
             if tool.mcp:
                 removable.add("mcp")
-    for message in request.messages:
-        for part in message.parts:
-            needs |= _part_needs(part)
+    kinds = {part.type for message in request.messages for part in message.parts}
+    if "tool_result" in kinds:
+        results = (result for message in request.messages for result in message.tool_results)
+        kinds |= {part.type for result in results for part in result.content}
+    needs.update(capability for kind, capability in _MEDIA.items() if kind in kinds)
     return frozenset(needs), frozenset(removable)
 
 
-def _part_needs(part: Part) -> set[Capability]:
-    match part.type:
-        case "image":
-            return {"vision"}
-        case "audio":
-            return {"audio"}
-        case "file":
-            return {"files"}
-        case "tool_result":
-            return (
-                set().union(*(_part_needs(item) for item in part.content))
-                if len(part.content) > 1
-                else (_part_needs(part.content[0]) if part.content else set())
-            )
-        case _:
-            return set()
-
-
-def _server_capability(name: str) -> Capability:
-    """Which capability a server tool stands for, by the providers' own type names."""
-    if "computer" in name:
-        return "computerUse"
-    if "mcp" in name:
-        return "mcp"
-    if "code" in name or "shell" in name or "bash" in name:
-        return "codeExecution"
-    return "webSearch"
+#: What a part of this type needs of a model.
+_MEDIA: Mapping[str, Capability] = {"image": "vision", "audio": "audio", "file": "files"}
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from joch_core.messages import Message, ModelRequest, Part, ToolSpec
+from joch_core.messages import Message, ModelRequest, Part, Text, ToolSpec
 
 _BYTES_PER_TOKEN = 3 / 1.15
 _MESSAGE_TOKENS = 6
@@ -45,7 +45,10 @@ def part_tokens(part: Part) -> int:
 
 def message_tokens(message: Message) -> int:
     """The estimate for one message."""
-    return _MESSAGE_TOKENS + sum(part_tokens(part) for part in message.parts)
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is Text:  # most messages are one text
+        return _MESSAGE_TOKENS + text_tokens(parts[0].text)
+    return _MESSAGE_TOKENS + sum(part_tokens(part) for part in parts)
 
 
 def tool_tokens(tool: ToolSpec) -> int:

@@ -81,6 +81,10 @@ class Settle:
     id: str | None = None
 
 
+#: Drafts that have nothing in common.
+NO_ENVELOPE = Draft("")
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Everything that must become true together.
@@ -88,7 +92,8 @@ class Commit:
     `turn` is the fence of a conversation: if given, the log's turn must still equal it (else `ConversationConflict`), and
     it becomes the sequence of the last draft. Drafts without a fence are appended wherever the head is. `open_execution`
     is a day (`20260510`): the store takes the next name `exec-DAY-NNN` and puts it into every draft (and into the log's
-    name where that is `execution/`). `claims` are set if absent, `swaps` are compare-and-set on `version - 1`.
+    name where that is `execution/`). `envelope` is what every draft has in common: its payload, type and model are not
+    looked at, and a draft's own field wins. `claims` are set if absent, `swaps` are compare-and-set on `version - 1`.
     """
 
     log: str
@@ -101,6 +106,7 @@ class Commit:
     settles: tuple[Settle, ...] = ()
     records: tuple[Record, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    envelope: Draft = NO_ENVELOPE
 
 
 @dataclass(frozen=True, slots=True)

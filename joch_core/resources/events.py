@@ -58,6 +58,10 @@ def canonical_json(value: Any) -> str:
     return _CANONICAL.encode(value)
 
 
+#: Execution, trace id, span id, agent, framework, model.
+Envelope = tuple[str | None, str | None, str | None, str | None, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An event that is not written yet."""
@@ -94,6 +98,11 @@ class Event:
     model: str | None = None
 
     @property
+    def envelope(self) -> Envelope:
+        """What stands around the payload, in the order in which it is hashed."""
+        return (self.execution, self.trace_id, self.span_id, self.agent, self.framework, self.model)
+
+    @property
     def conversation(self) -> str | None:
         """The conversation's name, if the event belongs to one."""
         kind, _, name = self.log.partition("/")
@@ -123,13 +132,10 @@ def payload_hash(payload_text: str) -> str:
     return hashlib.sha256(payload_text.encode()).hexdigest()
 
 
-def link(previous: str, log: str, sequence: int, draft: Draft, at: str, payload_digest: str) -> str:
+def link(previous: str, log: str, sequence: int, type_: str, at: str, envelope: Envelope, payload_digest: str) -> str:
     """The running hash of the event that follows `previous`."""
-    envelope = (
-        previous, log, str(sequence), draft.type, at, draft.execution or "", draft.trace_id or "", draft.span_id or "",
-        draft.agent or "", draft.framework or "", draft.model or "", payload_digest,
-    )  # fmt: skip
-    return hashlib.sha256("\x1f".join(envelope).encode()).hexdigest()
+    fields = (previous, log, str(sequence), type_, at, *[field or "" for field in envelope], payload_digest)
+    return hashlib.sha256("\x1f".join(fields).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def conversation_log(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from joch_core.errors import ConversationConflict, InvalidArgument
 from joch_core.messages import Json
 from joch_core.resources.commits import Artifact, Claim, Commit, Committed, Head, Hold, Record, Settle
-from joch_core.resources.events import GENESIS, Draft, Event, canonical_json, instant, link, parse_instant, payload_hash
+from joch_core.resources.events import GENESIS, Event, canonical_json, instant, link, parse_instant, payload_hash
 from joch_core.stores.base import Cursor, Database, Query
 
 _PAGE = 500
@@ -97,10 +97,7 @@ class SqlStore:
         for event in self.events(namespace, Query(log=log)):
             text = _text(event.payload)
             digest = event.payload.get("tombstone") if set(event.payload) == {"tombstone"} else payload_hash(text)
-            draft = Draft(
-                event.type, {}, event.execution, event.trace_id, event.span_id, event.agent, event.framework, event.model
-            )
-            wanted = link(previous, log, event.sequence, draft, instant(event.at), str(digest))
+            wanted = link(previous, log, event.sequence, event.type, instant(event.at), event.envelope, str(digest))
             if event.sequence != expected or event.hash != wanted:
                 return event.sequence
             previous, expected = event.hash, expected + 1
@@ -233,14 +230,21 @@ def _append(cursor: Cursor, namespace: str, commit: Commit, execution: str | Non
     moment = instant(at)
     events: list[Event] = []
     rows: list[tuple[Any, ...]] = []
+    common = commit.envelope
     for sequence, draft in enumerate(commit.drafts, head + 1):
-        own = draft if execution is None or draft.execution is not None else replace(draft, execution=execution)
-        text = _text(own.payload)
+        envelope = (
+            draft.execution or common.execution or execution,
+            draft.trace_id or common.trace_id,
+            draft.span_id or common.span_id,
+            draft.agent or common.agent,
+            draft.framework or common.framework,
+            draft.model,
+        )
+        text = _text(draft.payload)
         digest = payload_hash(text)
-        previous = link(previous, log, sequence, own, moment, digest)
-        envelope = (own.execution, own.trace_id, own.span_id, own.agent, own.framework, own.model)
-        rows.append((namespace, log, sequence, own.type, moment, *envelope, text, digest, previous))
-        events.append(Event(log, sequence, own.type, own.payload, at, previous, *envelope))
+        previous = link(previous, log, sequence, draft.type, moment, envelope, digest)
+        rows.append((namespace, log, sequence, draft.type, moment, *envelope, text, digest, previous))
+        events.append(Event(log, sequence, draft.type, draft.payload, at, previous, *envelope))
     cursor.executemany(
         f"INSERT INTO joch_event (namespace, {_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         rows,
