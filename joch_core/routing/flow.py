@@ -231,17 +231,8 @@ def _record(
 
     `begins` are the drafts of the request that goes out next; they are dropped with it if the store refuses its hold.
     """
-    drafts = tuple(
-        replace(
-            draft,
-            execution=state.execution,
-            trace_id=call.trace_id,
-            span_id=call.span_id,
-            agent=call.agent,
-            framework=call.framework,
-        )
-        for draft in (*state.drafts, *begins)
-    )
+    envelope = (state.execution, call.trace_id, call.span_id, call.agent, call.framework)
+    drafts = tuple(Draft(draft.type, draft.payload, *envelope, draft.model) for draft in (*state.drafts, *begins))
     committed: Committed = yield Record(
         Commit(
             log=call.log + (state.execution or "") if call.log.endswith("/") else call.log,

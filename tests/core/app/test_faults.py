@@ -98,6 +98,8 @@ ROWS = (
     Row("error event: server error", before("error_event", kind="server_error"), "over", "server_error", 2, ways=STREAMED),
     Row("error event: rate limit", before("error_event", kind="rate_limit"), "over", "rate_limit", reason="rate_limit",
         ways=STREAMED),
+    Row("a key in an error event", before("error_event", kind="rate_limit", message=f"bearer {CANARY} is too busy"), "over",
+        "rate_limit", reason="rate_limit", ways=STREAMED),
     Row("error event after content", after("error_event"), "interrupted", "overloaded", ways=STREAMED,
         kinds={"chat": "server_error", "responses": "server_error"}),
     Row("cut tool arguments", {"stream": "truncate", "cut": True}, "over", "stream_incomplete", 2, ways=STREAMED, tool=True,

@@ -6,6 +6,7 @@ A plain TCP server plays it; each time-out is measured, synchronous and asynchro
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -99,6 +100,14 @@ def content_without_end(peer: socket.socket) -> None:
         time.sleep(0.03)
 
 
+def response_failed(peer: socket.socket) -> None:
+    """OpenAI's Responses tell a failure of the model as an ordinary event: no SDK raises it."""
+    error = {"code": "server_error", "message": "The model failed to generate a response."}
+    event = {"type": "response.failed", "sequence_number": 1, "response": {"id": "r", "status": "failed", "error": error}}
+    peer.sendall(HEAD + chunk(b"event: response.failed\ndata: " + json.dumps(event).encode() + b"\n\n") + b"0\r\n\r\n")
+    silence(peer)
+
+
 @pytest.fixture
 def listen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Listener]]:
     listeners: list[Listener] = []
@@ -190,10 +199,10 @@ def test_the_deadline_of_the_call_bounds_all_its_attempts_together(
     server = listen(silence)
     monkeypatch.setenv("JOCH_PROVIDER_ANTHROPIC_BASE_URL", f"http://127.0.0.1:{server.port}")
 
-    error, took_s = failure(way, joch, route(ONE, TWO, first_content_seconds=0.4), timeout_s=0.6)
+    error, took_s = failure(way, joch, route(ONE, TWO, first_content_seconds=0.8), timeout_s=1.2)
 
     assert [(one.backend, one.code) for one in error.attempts] == [(ONE, "first_content"), (TWO, "attempt_deadline")]
-    assert 0.55 < took_s < 2
+    assert 1.1 < took_s < 3
 
 
 def test_a_place_that_takes_no_connection_is_left_after_the_connect_time(way: Way, joch: Joch, listen: object) -> None:
@@ -264,6 +273,18 @@ def test_a_wrong_certificate_is_no_reason_to_ask_another_provider(
     assert isinstance(error, ProviderError)
     assert (error.kind, error.code, len(error.attempts)) == ("connection", "certificate", 1)
     assert server.requests == 0
+
+
+def test_a_response_that_says_it_failed_is_asked_once_more_and_left(
+    streaming: Way, joch: Joch, listen: Callable[..., Listener]
+) -> None:
+    server = listen(response_failed)
+
+    reply = streaming(joch, route("openai:gpt-5-mini", TWO), "hi")
+
+    assert reply.backend == TWO
+    assert [(one.kind, one.code) for one in reply.attempts] == [("server_error", "server_error")] * 2 + [("ok", None)]
+    assert server.requests == 2
 
 
 def test_closing_a_stream_early_closes_the_connection(joch: Joch, listen: Callable[..., Listener]) -> None:
