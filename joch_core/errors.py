@@ -145,9 +145,10 @@ class NoEligibleCandidate(RouteError):
 
 
 class PolicyDenied(RouteError):
-    """Policy denied the call, the switch or every candidate; nothing was sent."""
+    """Policy denied the call, the switch or every candidate; nothing was sent. `.approval`: a human could allow it."""
 
     kind = "policy_denied"
+    approval: bool = False
 
 
 class BudgetExceeded(RouteError):

@@ -150,7 +150,7 @@ class Epochs:
 
     def near(self, tool: str, subject: str, args: Json, place: Place, process: str) -> str | None:
         """The key of a call beyond a boundary, in the same epoch, that this one resembles without being the same."""
-        for one in reversed(self._recent):
+        for one in reversed(tuple(self._recent)):  # another thread may take in an event meanwhile
             beyond = one.tool == tool and one.epoch == place.epoch and one.stretch != (self.boundaries, process)
             if beyond and one.subject != subject and alike(one.args, args):
                 return one.key

@@ -189,7 +189,9 @@ class Desk:
         draft = Draft("PolicyDenied", {**facts, "policy": policy, "rule": rule, "reason": verdict.reason}, self.execution)
         self.store.commit(self.namespace, Commit(conversation_log(self.conversation), (draft,)), now)
         hint = "; say who approved it with approved_by=" if verdict.approval else ""
-        raise PolicyDenied(f"policy {verdict.rule} denies {declared.name}: {verdict.reason}; it was not started{hint}")
+        denied = PolicyDenied(f"policy {verdict.rule} denies {declared.name}: {verdict.reason}; it was not started{hint}")
+        denied.approval = verdict.approval
+        raise denied
 
     def _flags(self, call: Call) -> tuple[Draft, ...]:
         """What is said beside the start of a call."""

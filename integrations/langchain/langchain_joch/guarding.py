@@ -169,7 +169,7 @@ class Guarding:
         declaration = declaration_of(use.name, use.tool, self.declared, trust_mcp_hints=self.trust_mcp_hints)
         return function if declaration is None else joch_core.tool(**declaration)(function)
 
-    def run(self, use: ToolUse, execute: Callable[[], Any]) -> Any:
+    def run(self, use: ToolUse, execute: Callable[[], Any], approved_by: str | None = None) -> Any:
         """Run a tool, or give what it gave before.
 
         Raises:
@@ -182,12 +182,14 @@ class Guarding:
 
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
-            outcome = guard.run(self._declared(use, tool), use.args, call_id=use.ledger_id)
+            outcome = guard.run(self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by)
         except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
+            if approved_by is None and (approver := _approver(use, error)) is not None:
+                return self.run(use, execute, approver)
             return self._instead(use, error)
         return _given(use, outcome)
 
-    async def arun(self, use: ToolUse, execute: Callable[[], Awaitable[Any]]) -> Any:
+    async def arun(self, use: ToolUse, execute: Callable[[], Awaitable[Any]], approved_by: str | None = None) -> Any:
         """`run` for an asynchronous tool."""
 
         async def tool(**_args: Any) -> Any:
@@ -195,8 +197,10 @@ class Guarding:
 
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
-            outcome = await guard.arun(self._declared(use, tool), use.args, call_id=use.ledger_id)
+            outcome = await guard.arun(self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by)
         except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
+            if approved_by is None and (approver := _approver(use, error)) is not None:
+                return await self.arun(use, execute, approver)
             return self._instead(use, error)
         return _given(use, outcome)
 
@@ -224,6 +228,23 @@ class Guarding:
         asked = {"joch": "outcome_unknown", "tool": use.name, "args": use.args, "key": error.key}
         # The graph stops here until a person has looked; what they found is what the model is told.
         return f"The outcome of this call was unknown. A person has checked it: {interrupt(asked)}"
+
+
+def _approver(use: ToolUse, error: Exception) -> str | None:
+    """Who approves a call that needs it: the graph stops until a person answers `True` or `{"approved_by": NAME}`."""
+    if not (isinstance(error, PolicyDenied) and error.approval):
+        return None
+    asked = {"joch": "approval_required", "tool": use.name, "args": use.args, "reason": error.message}
+    try:
+        answer = interrupt(asked)
+    except RuntimeError:  # outside of a graph there is nobody to ask
+        return None
+    match answer:
+        case True:
+            return "a human"
+        case {"approved_by": str(name)} if name:
+            return name
+    return None
 
 
 def _checked(execute: Callable[[], Any]) -> Any:

@@ -75,7 +75,8 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
     `tools` declares tools by name, with the arguments of `joch_core.tool`; a tool may carry its declaration in
     `metadata["joch"]`; an undeclared one counts as `external_write` and is guarded across switches and crashes.
     `on_in_doubt`: a call whose outcome nobody knows is reported to the model (`report`), raises `OutcomeUnknown` (`raise`),
-    or stops the graph until a person has looked (`interrupt`). A call that a policy denies is told to the model. The hints of
+    or stops the graph until a person has looked (`interrupt`). A call that a policy denies is told to the model; where it
+    requires an approval, the graph stops until it is resumed with `True` or `{"approved_by": NAME}`. The hints of
     MCP tools (`readOnlyHint`, `idempotentHint`) count only under `trust_mcp_hints`: True, or the tools' names. Put it first, so that retries of other middlewares run within
     one claim. `wrap_tool_call` and `awrap_tool_call` serve a plain `ToolNode` as well.
     """

@@ -186,6 +186,19 @@ def test_a_required_approval_is_given_by_name(bank, policed):
     assert event["approvedBy"] == "ada"
 
 
+def test_a_tool_resource_that_requires_approval_gets_it(bank, tmp_path):
+    (tmp_path / "tool.yaml").write_text(
+        "apiVersion: joch.dev/v1alpha1\nkind: Tool\nmetadata: {name: pay}\nspec: {sideEffects: {requiresApproval: true}}\n"
+    )
+    with Joch(store=bank.store.url, resources=str(tmp_path / "tool.yaml")) as joch:
+        with pytest.raises(PolicyDenied, match="Tool/pay") as denied:
+            joch.guard(conversation="conv").call(bank.pay, {"to": "x"})
+        joch.guard(conversation="conv").call(bank.pay, {"to": "x"}, approved_by="ada")
+
+    assert denied.value.approval
+    assert bank.effects == [("x", 1)]
+
+
 def test_a_policy_can_forbid_what_is_forced_and_nothing_else(bank, policed):
     guard = policed("    - {when: {tool.forced: true}, action: deny}").guard(conversation="conv")
     guard.call(bank.pay, {"to": "x"})

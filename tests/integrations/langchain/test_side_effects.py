@@ -18,6 +18,7 @@ from langchain_joch import JochChatModel, JochMiddleware
 from langgraph.checkpoint.joch import JochSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.types import Command
 
 from joch_core import Joch
 from joch_core.testing import Simulator
@@ -364,6 +365,36 @@ def test_a_policy_that_denies_a_tool_is_told_to_the_model(model: JochChatModel, 
 
     assert PAID == []
     assert "ask the office" in results(state)[0]
+
+
+GATED = {
+    "policy": "kind: Policy\nmetadata: {name: four-eyes}\n"
+    "spec: {rules: [{when: {tool.sideEffect: financial}, require: {approval: human}}]}\n",
+    "tool": "kind: Tool\nmetadata: {name: pay}\nspec: {sideEffects: {level: financial, requiresApproval: true}}\n",
+}
+
+
+@pytest.mark.parametrize("gate", GATED)
+@pytest.mark.parametrize(
+    ("answer", "paid"), [(True, [10]), ({"approved_by": "ada"}, [10]), ("no", []), (False, []), ({"approved_by": ""}, [])]
+)
+async def test_a_required_approval_stops_the_graph_until_a_person_has_answered(
+    model: JochChatModel, tmp_path: Path, gate: str, answer: Any, paid: list[int]
+) -> None:
+    (tmp_path / "gate.yaml").write_text("apiVersion: joch.dev/v1alpha1\n" + GATED[gate])
+    with Joch(resources=str(tmp_path / "gate.yaml")) as joch:
+        guard = JochMiddleware(tools={"pay": "financial"}, joch=joch)
+        agent = create_agent(model, [pay], checkpointer=JochSaver(), middleware=[guard])
+        stopped = await agent.ainvoke(human(PAY), thread())
+        assert PAID == []
+
+        await agent.ainvoke(Command(resume=answer), thread())
+
+        requested = [event.payload for event in joch.trace("T") if event.type == "ToolCallRequested"]
+    asked = stopped["__interrupt__"][0].value
+    assert (asked["joch"], asked["tool"], asked["args"]) == ("approval_required", "pay", {"amount": 10})
+    assert paid == PAID
+    assert [one["approvedBy"] for one in requested] == (["ada" if isinstance(answer, dict) else "a human"] if paid else [])
 
 
 def from_mcp(name: str, **metadata: Any) -> BaseTool:
