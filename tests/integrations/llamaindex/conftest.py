@@ -54,9 +54,16 @@ def joch(simulator: Simulator) -> Iterator[Joch]:
         yield joch
 
 
-@pytest.fixture(params=[f"{wire}{way}" for wire in WIRES for way in ("", " after a failover")])
+def _ways() -> Iterator[Any]:
+    """Each wire, alone and through a failover; the everyday run meets each wire once."""
+    everyday = ("openai-responses", "openai-chat after a failover", "gemini-generate")
+    for way in (f"{wire}{way}" for wire in WIRES for way in ("", " after a failover")):
+        yield pytest.param(way, id=way, marks=() if way in everyday else pytest.mark.slow)
+
+
+@pytest.fixture(params=_ways())
 def llm(request: pytest.FixtureRequest, simulator: Simulator, joch: Joch) -> JochLLM:
-    """An LLM whose primary speaks one wire; in every second test the primary is down, and the fallback answers."""
+    """An LLM whose primary speaks one wire; after a failover the primary is down, and the fallback answers."""
     wire, _, down = str(request.param).partition(" ")
     primary, fallback = WIRES[wire]
     if down:

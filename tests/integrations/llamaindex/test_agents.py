@@ -29,8 +29,8 @@ async def test_an_agent_uses_its_tools_on_every_wire(llm, tickets, streaming):
     assert tickets == ["printer"]
 
 
-async def test_an_agent_takes_several_steps(llm, tickets):
-    agent = FunctionAgent(tools=[tickets.create_ticket, tickets.lookup], llm=llm)
+async def test_an_agent_takes_several_steps(make, tickets):
+    agent = FunctionAgent(tools=[tickets.create_ticket, tickets.lookup], llm=make())
 
     output = await agent.run(STEPS)
 
@@ -102,14 +102,14 @@ async def test_an_agent_forces_its_first_tool(make, simulator, tickets):
     assert output.tool_calls[0].tool_name == "lookup"
 
 
-async def test_an_agent_without_tools_just_talks(llm):
-    assert (await FunctionAgent(llm=llm).run("hello")).response.content == "You said: hello"
+async def test_an_agent_without_tools_just_talks(make):
+    assert (await FunctionAgent(llm=make()).run("hello")).response.content == "You said: hello"
 
 
-async def test_a_tool_that_fails_is_told_to_the_model(llm, tickets):
+async def test_a_tool_that_fails_is_told_to_the_model(make, tickets):
     tickets.crash = ValueError("no paper")
 
-    output = await FunctionAgent(tools=[tickets.create_ticket], llm=llm).run(SAY)
+    output = await FunctionAgent(tools=[tickets.create_ticket], llm=make()).run(SAY)
 
     assert output.response.content == "create_ticket returned: no paper"
 
@@ -140,26 +140,26 @@ async def test_an_agent_remembers_across_runs_and_json(llm, tickets):
     assert "ticket 1 for printer" in output.response.content
 
 
-async def test_an_agent_gives_an_object_at_the_end(llm, tickets):
+async def test_an_agent_gives_an_object_at_the_end(make, tickets):
     class Ticket(BaseModel):
         subject: str
         number: int
 
-    agent = FunctionAgent(tools=[tickets.create_ticket], llm=llm, output_cls=Ticket)
+    agent = FunctionAgent(tools=[tickets.create_ticket], llm=make(), output_cls=Ticket)
 
     output = await agent.run(SAY)
 
     assert isinstance(output.get_pydantic_model(Ticket), Ticket)
 
 
-async def test_a_react_agent_works_on_text(llm, simulator, tickets):
+async def test_a_react_agent_works_on_text(make, simulator, tickets):
     simulator.script(
         [
             'Thought: I need a tool.\nAction: create_ticket\nAction Input: {"subject": "printer"}',
             "Thought: I can answer without using any more tools.\nAnswer: It is ticket 1.",
         ]
     )
-    output = await ReActAgent(tools=[FunctionTool.from_defaults(fn=tickets.create_ticket)], llm=llm).run("help")
+    output = await ReActAgent(tools=[FunctionTool.from_defaults(fn=tickets.create_ticket)], llm=make()).run("help")
 
     assert output.response.content == "It is ticket 1."
     assert tickets == ["printer"]
@@ -202,8 +202,8 @@ async def test_a_conversation_goes_from_agent_to_agent_over_three_providers(make
     assert [message.role.value for message in history] == ["user", "assistant", "tool", "assistant"] * 4
 
 
-def test_a_chat_engine_talks(llm):
-    engine = SimpleChatEngine.from_defaults(llm=llm, system_prompt="be brief")
+def test_a_chat_engine_talks(make):
+    engine = SimpleChatEngine.from_defaults(llm=make(), system_prompt="be brief")
 
     assert engine.chat("hello").response == "You said: hello"
     assert "".join(engine.stream_chat("what do you know about hello").response_gen)
@@ -218,7 +218,8 @@ def test_a_tool_is_predicted_and_called(llm, tickets):
     assert tickets == ["printer"]
 
 
-async def test_a_tool_is_predicted_and_called_without_holding_the_loop(llm, tickets):
+async def test_a_tool_is_predicted_and_called_without_holding_the_loop(make, tickets):
+    llm = make()
     tools = [FunctionTool.from_defaults(fn=tickets.create_ticket), FunctionTool.from_defaults(fn=tickets.lookup)]
 
     response = await llm.apredict_and_call(tools, TWO, allow_parallel_tool_calls=True)
@@ -290,8 +291,8 @@ def test_a_call_without_id_or_with_text_for_arguments_is_read(make):
     assert found[2].tool_kwargs == {"invalid_json": '{"subj'}
 
 
-async def test_results_of_tools_reach_the_model_in_order(llm, tickets):
-    handler = FunctionAgent(tools=[tickets.lookup], llm=llm).run(
+async def test_results_of_tools_reach_the_model_in_order(make, tickets):
+    handler = FunctionAgent(tools=[tickets.lookup], llm=make()).run(
         'call lookup {"subject": "a"} and call lookup {"subject": "b"} and call lookup {"subject": "c"}'
     )
 

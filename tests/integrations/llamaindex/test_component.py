@@ -213,7 +213,8 @@ def test_it_may_be_the_llm_of_all_settings(make):
         Settings._llm = before
 
 
-def test_prompts_are_predicted_and_streamed(llm):
+def test_prompts_are_predicted_and_streamed(make):
+    llm = make()
     assert llm.predict(PromptTemplate("hello {name}"), name="anna") == "You said: hello anna"
     assert "".join(llm.stream(PromptTemplate("hello {name}"), name="anna")) == "You said: hello anna"
 

@@ -40,7 +40,8 @@ async def test_an_asynchronous_stream_gives_the_same(llm):
     assert chunks[-1].message.content == SAID
 
 
-async def test_a_prompt_is_completed_in_four_ways(llm):
+async def test_a_prompt_is_completed_in_four_ways(make):
+    llm = make()
     assert llm.complete("hello").text == "You said: hello"
     assert (await llm.acomplete("hello")).text == "You said: hello"
     assert "".join(chunk.delta for chunk in llm.stream_complete("hello")) == "You said: hello"
@@ -281,7 +282,8 @@ def test_a_stream_that_is_left_early_ends_its_request(make, simulator, joch):
     assert [message.role for message in joch.conversation("c").messages()] == ["user"]
 
 
-def test_the_messages_of_the_caller_stay_as_they_are(llm):
+def test_the_messages_of_the_caller_stay_as_they_are(make):
+    llm = make()
     messages = [ChatMessage(role="system", content="be brief"), *HELLO, ChatMessage("and again")]
     before = [message.model_dump() for message in messages]
 

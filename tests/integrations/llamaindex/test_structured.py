@@ -147,7 +147,8 @@ def test_an_object_goes_over_to_another_provider(make, simulator):
     assert simulator.calls("anthropic")
 
 
-def test_a_structured_llm_chats_and_streams(llm):
+def test_a_structured_llm_chats_and_streams(make):
+    llm = make()
     structured = llm.as_structured_llm(Film)
 
     assert isinstance(structured.chat([ChatMessage("a film")]).raw, Film)
