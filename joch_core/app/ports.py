@@ -138,6 +138,8 @@ class CallPorts:
 
     def _failed(self, step: Send, fault: ProviderError) -> None:
         if not counts_against_health(fault):
+            if fault.status is not None:  # it refuses the request, and is there
+                self.health.succeeded(step.target.origin)
             return
         own, routed = step.model.spec.health, self.route.spec.health
         open_s = own.open_seconds or routed.open_seconds or OPEN_S

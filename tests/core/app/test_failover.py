@@ -223,19 +223,22 @@ def test_a_better_candidate_is_not_tried_again_while_it_is_ill(joch: Joch, joch_
 # ------------------------------------------------------------------------------------------------------------ circuit
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["call", "stream"])
 def test_a_circuit_opens_after_so_many_failures_and_one_probe_closes_it(
-    way: Way, joch: Joch, joch_simulator: Simulator
+    joch: Joch, joch_simulator: Simulator, streamed: bool
 ) -> None:
     joch_simulator.fail("anthropic", status=503)
-    made = route(ONE, TWO, health={"openAfterFailures": 2, "openSeconds": 0.4})
+    made = route(ONE, TWO, health={"openAfterFailures": 2, "openSeconds": 1})
 
-    for _ in range(4):
-        assert way(joch, made, "hi").backend == TWO
+    def answered_by() -> str:
+        return joch.stream(made, "hi").reply.backend if streamed else joch.call(made, "hi").backend
+
+    assert [answered_by() for _ in range(4)] == [TWO] * 4
     assert len(joch_simulator.calls("anthropic")) == 2
 
     joch_simulator.recover("anthropic")
-    time.sleep(0.45)
-    assert [way(joch, made, "hi").backend for _ in range(2)] == [ONE, ONE]
+    time.sleep(1.05)
+    assert [answered_by() for _ in range(2)] == [ONE, ONE]
 
 
 def test_a_probe_that_fails_opens_the_circuit_for_twice_as_long(joch: Joch, joch_simulator: Simulator) -> None:
@@ -249,6 +252,18 @@ def test_a_probe_that_fails_opens_the_circuit_for_twice_as_long(joch: Joch, joch
     joch.call(made, "hi")
 
     assert len(joch_simulator.calls("anthropic")) == 2
+
+
+def test_a_probe_that_is_refused_for_its_content_closes_the_circuit(joch: Joch, joch_simulator: Simulator) -> None:
+    joch_simulator.fail("anthropic", status=503, times=1)
+    made = route(ONE, TWO, health={"openAfterFailures": 1, "openSeconds": 0.3})
+    joch.call(made, "hi")
+    time.sleep(0.35)
+    joch_simulator.fail("anthropic", status=400, times=1)
+    with pytest.raises(JochError):
+        joch.call(made, "hi")
+
+    assert joch.call(made, "hi").backend == ONE
 
 
 def test_while_a_probe_runs_the_others_pass_the_backend_over(joch: Joch, joch_simulator: Simulator) -> None:
