@@ -63,6 +63,8 @@ def narrate(event: Event) -> str:  # one case per type, each a line
             return f"policy {payload['policy']} (rule {payload['rule']}) denies {what}: {payload['reason']}"
         case "BudgetExceeded":
             return f"budget: {payload.get('backend')}: {payload.get('reason', '')}"
+        case "GraphStep":
+            return _step(payload)
         case "QuestionAnswered":
             return f"question {payload['id']} answered: {short(payload.get('text', ''))}"
         case _:
@@ -80,6 +82,15 @@ def _message(payload: Json) -> str:
         said.append(f"{results} tool result" + ("s" if results > 1 else ""))
     who = payload.get("backend") or message["role"]
     return f"{who}: {'; '.join(said + others) or '(empty)'}"
+
+
+def _step(payload: Json) -> str:
+    inner = f" of {payload['namespace'].partition(':')[0]}" if payload["namespace"] else ""
+    ran = [*payload["nodes"], *([f"{payload['sent']} sent tasks"] if payload["sent"] else [])]
+    did = (
+        f"ran {', '.join(ran)}" if ran else {"input": "took its input", "loop": "began"}.get(payload["source"], "was edited")
+    )
+    return f"step {payload['step']}: the graph{inner} {did}"
 
 
 def _switched(payload: Json) -> str:

@@ -46,13 +46,16 @@ def prune(
         str | None, typer.Option(help="Every thread that was last written before: 90d, 12h, a date.")
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the threads away; else the newest state stays.")] = False,
+    encrypt: Annotated[
+        str | None, typer.Option("--encrypt", help="Where the key of encrypted threads is: env:NAME or secret:NAME.")
+    ] = None,
 ) -> Report:
     """Shorten threads to their newest state, or take them away; a thread is never cut in the middle."""
     if bool(names) == bool(older_than):
         raise InvalidArgument("name the threads, or say --older-than 90d")
     strategy = "delete" if delete else "keep_latest"
     plug = load_plug()
-    with open_saver(plug) as saver:
+    with open_saver(plug, encrypt=encrypt or ()) as saver:
         if names:
             there = {one.thread for one in saver.threads()}
             missing = [one for one in names if one not in there]

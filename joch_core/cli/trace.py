@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime
+from heapq import merge
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from joch_core.app.moments import moment
 from joch_core.app.narrate import narrate
 from joch_core.cli.output import Report, line
 from joch_core.cli.session import current
+from joch_core.cli.trace_graph import STEP, GraphTimeline, as_json
 from joch_core.errors import InvalidArgument, NotFound
 from joch_core.resources.events import Event
 
@@ -31,27 +33,32 @@ def trace(
     if follow and session.output == "yaml":
         raise InvalidArgument("--follow prints lines as they come; leave -o out or take -o json")
     with session.joch() as joch:
-        if not any(True for _ in joch.events(name)):
+        graph = GraphTimeline(joch, name)
+        if not any(True for _ in joch.events(name)) and not graph.exists:
             raise NotFound(f"no conversation or execution is called {name!r} in namespace {joch.namespace!r}")
         wanted = set(kind or ())
-        found = (event for event in joch.events(name, since=begin) if not wanted or event.type in wanted)
+        steps = graph.fresh(begin) if not wanted or STEP in wanted else []
+        every = merge(joch.events(name, since=begin), steps, key=lambda event: event.at)
+        found = (event for event in every if not wanted or event.type in wanted)
         if session.output != "table" and not follow:
-            return Report([event.as_json() for event in found], "")
+            return Report([as_json(event) for event in found], "")
         last = 0
         for event in found:
-            last = event.sequence
-            _print(event, as_json=session.output == "json")
+            last = max(last, event.sequence)
+            _print(event, plain=session.output == "json")
         while follow:
             time.sleep(_POLL_S)
             for event in joch.events(name, after=last):
                 last = event.sequence
                 if not wanted or event.type in wanted:
-                    _print(event, as_json=session.output == "json")
+                    _print(event, plain=session.output == "json")
+            for step in graph.fresh() if not wanted or STEP in wanted else ():
+                _print(step, plain=session.output == "json")
     return None
 
 
-def _print(event: Event, *, as_json: bool) -> None:
-    line(json.dumps(event.as_json(), ensure_ascii=False) if as_json else timeline(event))
+def _print(event: Event, *, plain: bool) -> None:
+    line(json.dumps(as_json(event), ensure_ascii=False) if plain else timeline(event))
 
 
 def timeline(event: Event) -> str:

@@ -134,7 +134,8 @@ class JochSaver(BaseCheckpointSaver[str]):
         return self._shelf.threads()
 
     @property
-    def _codec(self) -> Codec:
+    def codec(self) -> Codec:
+        """What turns values into what that shelf holds, and back."""
         return Codec(self.serde, self._shelf.memory, self._shelf.vault())
 
     # -------------------------------------------------------------------------------------------------------- reading
@@ -149,7 +150,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         return None if stored is None else self._tuple(stored, note=True)
 
     def _tuple(self, stored: StoredCheckpoint, *, note: bool = False) -> CheckpointTuple:
-        snapshot, codec = stored.snapshot, self._codec
+        snapshot, codec = stored.snapshot, self.codec
         body = codec.body(stored.thread, snapshot)
         values: dict[str, Any] = dict.fromkeys(snapshot.nulls)
         for channel, content in stored.contents.items():
@@ -159,7 +160,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             cast(
                 "Checkpoint",
                 {
-                    **codec.body(stored.thread, snapshot),
+                    **body,
                     "channel_versions": dict(snapshot.versions),
                     "channel_values": values,
                 },
@@ -215,7 +216,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             left = None if left is None else left - len(chosen)
 
     def _matches(self, stored: StoredCheckpoint, wanted: Mapping[str, Any]) -> bool:
-        metadata = self._codec.metadata(stored.thread, stored.snapshot)
+        metadata = self.codec.metadata(stored.thread, stored.snapshot)
         return all(metadata.get(name) == value for name, value in wanted.items())
 
     def get_delta_channel_history(
@@ -224,7 +225,7 @@ class JochSaver(BaseCheckpointSaver[str]):
         """Per channel the writes of all ancestors, oldest first, back to the nearest one that holds a value (the seed)."""
         threads = self.graph_threads
         target = threads.get(_thread(config), _lane(config), get_checkpoint_id(config), channels=()) if channels else None
-        return delta_history(threads, self._codec, target, channels)
+        return delta_history(threads, self.codec, target, channels)
 
     # -------------------------------------------------------------------------------------------------------- writing
     def put(
@@ -237,7 +238,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             TypeNotAllowed: the state holds a type that may not be loaded again; nothing was written.
         """
         thread, lane, parent = _thread(config), _lane(config), get_checkpoint_id(config)
-        codec = self._codec
+        codec = self.codec
         body = {name: value for name, value in checkpoint.items() if name not in {"channel_values", "channel_versions"}}
         about = get_serializable_checkpoint_metadata(config, metadata)
         state, versions = checkpoint["channel_values"], checkpoint["channel_versions"] | new_versions
@@ -280,7 +281,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             _thread(config),
             _lane(config),
             config["configurable"]["checkpoint_id"],
-            self._codec,
+            self.codec,
         )
         dump = codec.dumper(thread, self.graph_threads)
         items: dict[bytes, Blob] = {}
@@ -326,7 +327,7 @@ class JochSaver(BaseCheckpointSaver[str]):
             raise InvalidArgument(f"unknown strategy {strategy!r}: use 'keep_latest' or 'delete'")
         for thread in map(str, thread_ids):
             if strategy == "keep_latest":
-                self.graph_threads.keep_only(thread, needed(self.graph_threads, self._codec, thread))
+                self.graph_threads.keep_only(thread, needed(self.graph_threads, self.codec, thread))
                 self._shelf.forget(thread)
             else:
                 self.delete_thread(thread)
