@@ -65,10 +65,20 @@ def _reader(schema: Any, method: Method, name: str) -> Runnable[Any, Any]:
     return PydanticOutputParser(pydantic_object=schema) if _is_class(schema) else JsonOutputParser()
 
 
+def _possible(model: Any, method: Method) -> Method:
+    """A forced tool call, unless a backend of the route cannot be forced: there a model may answer in words instead."""
+    profile = model.profile or {}
+    if method == "function_calling" and profile.get("tool_choice") is False and profile.get("structured_output"):
+        return "json_schema"
+    return method
+
+
 def structured(
     model: Any, schema: Any, *, method: Method, include_raw: bool, strict: bool | None, bound: Json
 ) -> Runnable[LanguageModelInput, Any]:
     """The model with its answer held to a schema and read by it. `bound` is bound to the model as well.
+
+    Where a backend of the route cannot be forced to call a tool, `function_calling` is `json_schema`.
 
     Raises:
         InvalidArgument: no schema, or a method that does not exist.
@@ -76,7 +86,7 @@ def structured(
     if schema is None and method != "json_mode":
         raise InvalidArgument(f"method={method!r} needs a schema: give a pydantic class, a TypedDict or a JSON Schema")
     traced = {"ls_structured_output_format": {"kwargs": {"method": method, "strict": strict}, "schema": schema}}
-    name = ""
+    name, method = "", _possible(model, method)
     match method:
         case "function_calling":
             name = convert_to_openai_tool(schema)["function"]["name"]

@@ -182,6 +182,22 @@ async def test_structured_output_comes_from_either_provider(ask: Ask, simulator:
     assert answer == Answer(city="city", degrees=1)
 
 
+UNFORCED = "anthropic:claude-fable-5-1"
+
+
+@pytest.mark.parametrize("backends", [[UNFORCED], [PRIMARY, UNFORCED]])
+async def test_a_model_that_no_tool_can_be_forced_on_still_gives_structured_output(
+    simulator: Simulator, backends: list[str]
+) -> None:
+    simulator.fail("openai", status=503)
+    model = JochChatModel(route=backends)
+    structured = model.with_structured_output(Answer, method="function_calling")
+
+    assert model.profile["tool_choice"] is False
+    assert structured.invoke("how warm is it?") == Answer(city="city", degrees=1)
+    assert [one async for one in structured.astream("how warm is it?")][-1] == Answer(city="city", degrees=1)
+
+
 def test_raw_and_parsed_come_together(model: JochChatModel) -> None:
     both = model.with_structured_output(Answer, include_raw=True).invoke("how warm is it?")
 
