@@ -319,6 +319,14 @@ async def test_agents_of_a_workflow_share_the_ledger(make, simulator, tickets, g
     assert tickets == ["printer"]
 
 
+def test_a_conversation_in_which_nobody_speaks_is_warned_of_once(joch, tickets, guarded, caplog):
+    guarded[0].call(subject="a")
+    guarded[0].call(subject="b")
+
+    assert [record.message for record in caplog.records if "bind the LLM" in record.message][1:] == []
+    assert "bind the LLM" in caplog.text
+
+
 def test_tools_need_a_conversation_and_an_effect_that_exists(joch, tickets):
     for given in ({"conversation": ""}, {"conversation": "c", "declared": {"create_ticket": "explosive"}}):
         with pytest.raises(InvalidArgument):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -22,6 +23,7 @@ from pydantic_core import PydanticSerializationError
 
 from joch_core import Guard, InvalidArgument, Joch, Json, OutcomeUnknown, ToolDeclaration, current_key, declaration
 
+_log = logging.getLogger(__name__)
 ALREADY_DONE = "already done: this call was made before and was not repeated; what it gave then:"
 _UNKNOWN = (
     "The outcome of this call is unknown: it was started and its end was never recorded. It was not repeated. Do not call it "
@@ -104,6 +106,7 @@ class Guarding:
     conversation: str
     declared: Mapping[str, ToolDeclaration] = field(default_factory=dict)
     places: _Places = field(default_factory=_Places)
+    warned: bool = False
 
     def guard(self, name: str) -> Guard:
         """The guard, whose values are outputs of this tool."""
@@ -118,7 +121,16 @@ class Guarding:
 
     def call_id(self, tool: BaseTool, args: Json) -> str:
         """The id of this call in the log; empty if the log does not know it."""
-        for entry in reversed(self.joch.conversation(self.conversation).history().entries):
+        entries = self.joch.conversation(self.conversation).history().entries
+        if not entries and not self.warned:
+            self.warned = True
+            _log.warning(
+                "tool %s runs for conversation %s, in which nothing was said: bind the LLM to it, else the same call in a later "
+                "turn counts as a repetition",
+                tool.metadata.get_name(),
+                self.conversation,
+            )
+        for entry in reversed(entries):
             if entry.message.role == "user":
                 break
             if made := entry.message.tool_calls:
