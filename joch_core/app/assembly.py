@@ -65,11 +65,14 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
     """
     if caller.on_interrupt not in ("error", "restart"):
         raise InvalidArgument(f"on_interrupt is {caller.on_interrupt!r}; it must be error or restart")
+    timeout_s = caller.timeout_s
+    if timeout_s is not None and (isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or timeout_s <= 0):
+        raise InvalidArgument(f"timeout_s is {timeout_s!r}; it must be a number of seconds above 0")
     now = datetime.now(UTC)
     # A graph keeps its own state and passes all of it: a node that asks about something else must see that alone.
     whole = caller.framework == "langgraph"
     intake = None if caller.conversation is None else take_in(caller.conversation.history(), request, whole=whole)
-    if intake is None and not request.messages:
+    if intake is None and not request.messages and not (request.native and request.native.data.get("prompt")):
         raise InvalidArgument("there is nothing to ask: pass at least one message, or name a conversation")
     if intake is not None and not intake.messages:
         raise InvalidArgument(f"conversation {intake.history.name!r} is empty, and no message was passed")

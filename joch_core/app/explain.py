@@ -160,7 +160,7 @@ def cost_by(events: Iterable[Event], by: str) -> list[Json]:
     """What was spent, by `model`, `agent`, `conversation` or `execution`; the dearest first."""
     rows: dict[str, Json] = {}
     for event in events:
-        if event.type != "ModelCallCompleted":
+        if event.type != "ModelCallCompleted" or event.payload.get("imported"):
             continue
         payload = event.payload
         name = {

@@ -31,6 +31,7 @@ from joch_core.errors import InvalidArgument, NotFound
 from joch_core.messages import Json, ModelRequest, Reply, ToolSpec
 from joch_core.migration.check import COLD, CheckReport
 from joch_core.providers.base import ClientPool
+from joch_core.resources.backends import provider
 from joch_core.resources.catalog import Catalog
 from joch_core.resources.documents import load
 from joch_core.resources.events import Event, conversation_log, execution_log
@@ -110,13 +111,17 @@ class Joch:
         """The route that is meant: a name, a file, a `ModelRoute`, one backend or a list of them (first is primary)."""
         if isinstance(route, ModelRoute):
             return route
-        if not isinstance(route, str):
+        if isinstance(route, list | tuple) and all(isinstance(backend, str) for backend in route):
             return _inline_route(tuple(route))
-        if route.endswith((".yaml", ".yml")) or "/" in route:
-            return self._route_in_file(route)
+        if not isinstance(route, str):
+            raise InvalidArgument(f"the route is {route!r}; pass a name, a file, a ModelRoute, a backend or a list of them")
         found = self.catalog.find(ModelRoute, route)
         if found is not None:
             return found
+        if provider(route.partition(":")[0]) is not None:
+            return _inline_route((route,))
+        if route.endswith((".yaml", ".yml")) or ("/" in route and ":" not in route):
+            return self._route_in_file(route)
         return _inline_route((route,)) if ":" in route else self.catalog.get(ModelRoute, route)
 
     def _route_in_file(self, path: str) -> ModelRoute:

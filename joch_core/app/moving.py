@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from joch_core.app.assembly import target_of
 from joch_core.app.intake import Intake, take_in, with_offer
 from joch_core.app.status import checkpoint_document
-from joch_core.app.stretch import move, report_lines
+from joch_core.app.stretch import Moved, move, report_lines
 from joch_core.capabilities import Gap, Target
 from joch_core.errors import ContextTooSmall, InvalidArgument, MigrationRefused, NotFound, PolicyDenied
 from joch_core.messages import Json, ModelRequest, message_from_json
 from joch_core.migration.check import COLD, CheckReport
 from joch_core.migration.history import History
 from joch_core.projection import project
+from joch_core.resources.base import nearest
 from joch_core.resources.commits import Commit
 from joch_core.resources.documents import from_json
 from joch_core.resources.events import (
@@ -52,7 +53,7 @@ def check_switch(joch: Joch, request: ModelRequest, conversation: str | None, to
     request = with_offer(intake.history, request)
     source = target_of(joch, intake.history.backend)
     try:
-        moved = move(intake, request, target, source, _migration(joch, intake))
+        moved = _moved(joch, intake, request, target, source)
     except ContextTooSmall as error:
         return CheckReport((Gap("fail", "context.window", error.message),), allowed=False, reason=error.message)
     lines = tuple(report_lines(intake, request, target, source, moved, _required_window(joch, intake)))
@@ -89,7 +90,7 @@ def switch(joch: Joch, request: ModelRequest, conversation: str, to: str, reason
     if history.backend == to:
         raise MigrationRefused(f"conversation {conversation!r} is on {to} already")
     source = target_of(joch, history.backend)
-    moved = move(intake, request, target, source, _migration(joch, intake))
+    moved = _moved(joch, intake, request, target, source)
     denied = _denied(
         joch, target, tuple(report_lines(intake, request, target, source, moved, _required_window(joch, intake)))
     )
@@ -114,12 +115,23 @@ def switch(joch: Joch, request: ModelRequest, conversation: str, to: str, reason
     return checkpoint
 
 
+def _moved(joch: Joch, intake: Intake, request: ModelRequest, target: Target, source: Target | None) -> Moved:
+    """What the switch would send; a target that nobody has described is one of its gaps."""
+    moved = move(intake, request, target, source, _migration(joch, intake))
+    if not joch.catalog.assumed(target.backend):
+        return moved
+    provider = target.backend.partition(":")[0]
+    near = nearest(target.backend, [model.backend for model in joch.catalog.models(provider)])
+    text = f"Nothing is known of {target.backend}, its abilities and limits are guesses{near}"
+    return replace(moved, gaps=(Gap("warn", "model.unknown", text), *moved.gaps))
+
+
 def import_conversation(joch: Joch, data: Any, name: str | None) -> str:
     """Take in what `Conversation.export` wrote; the name under which it is kept.
 
     Raises:
-        InvalidArgument: it is no export, or has been edited since.
-        MigrationRefused: a conversation of that name exists.
+        InvalidArgument: it is no export.
+        MigrationRefused: it has been edited since, or a conversation of that name exists.
     """
     if (
         not isinstance(data, dict)
@@ -137,27 +149,33 @@ def import_conversation(joch: Joch, data: Any, name: str | None) -> str:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(f"this exported conversation cannot be read ({type(error).__name__}: {error})") from None
     if broken is not None:
-        raise InvalidArgument(
+        raise MigrationRefused(
             f"the log has been edited: the hash of event {broken} does not fit; import the file as it was exported"
         )
     own = name or data["conversation"]
     if joch.conversation(own).exists:
         raise MigrationRefused(f"a conversation {own!r} exists already; choose another name with --as")
-    drafts = tuple(
-        Draft(
-            event.type,
-            event.payload,
-            event.execution,
-            event.trace_id,
-            event.span_id,
-            event.agent,
-            event.framework,
-            event.model,
-        )
-        for event in events
-    )
+    drafts = tuple(map(_imported, events))
     joch.store.commit(joch.namespace, Commit(conversation_log(own), drafts, turn=0), datetime.now(UTC))
     return own
+
+
+#: Events that add up to costs, rates and health.
+_COUNTED = frozenset({"ModelCallCompleted", "ModelCallFailed"})
+
+
+def _imported(event: Event) -> Draft:
+    """An event of another log. What it cost was spent there, and its execution is none of this store's."""
+    payload = {**event.payload, "imported": True} if event.type in _COUNTED else event.payload
+    return Draft(
+        event.type,
+        payload,
+        span_id=event.span_id,
+        agent=event.agent,
+        framework=event.framework,
+        model=event.model,
+        at=instant(event.at),
+    )
 
 
 def _event(log: str, row: Json) -> Event:

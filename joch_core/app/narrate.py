@@ -32,6 +32,8 @@ def narrate(event: Event) -> str:  # one case per type, each a line
         case "RouteDecided":
             rows = ", ".join(f"{row['backend']} {row['verdict']}" for row in payload.get("candidates", ()))
             return f"route {payload.get('route')}: {rows}"
+        case "ToolsOffered":
+            return f"tools offered: {', '.join(tool['name'] for tool in payload['tools'])}"
         case "CandidateSkipped":
             return f"{payload['backend']} skipped ({payload['code']}): {payload['reason']}"
         case "ModelCallStarted":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, TypedDict
@@ -64,6 +64,7 @@ def build_request(messages: MessagesLike, options: Mapping[str, Any], base: Mode
         given["output_schema"] = _schema_of(output_class)
         given["output_name"] = getattr(output_class, "__name__", None)
     if base is None:
+        _check_tools(given)
         return Asked(ModelRequest(messages_of(messages), **given), output_class)
     more = messages_of(messages) if messages else ()
     return Asked(replace(base, messages=(*base.messages, *more), **given), output_class)
@@ -75,6 +76,8 @@ def messages_of(messages: MessagesLike) -> tuple[Message, ...]:
         return (Message.user(messages),)
     if isinstance(messages, Message):
         return (messages,)
+    if not isinstance(messages, Iterable):
+        raise InvalidArgument(f"messages is {messages!r}; pass a text, a joch_core.Message or a list of them")
     out = []
     for place, message in enumerate(messages):
         if isinstance(message, Message):
@@ -116,9 +119,24 @@ def demanded(request: ModelRequest, *, streaming: bool) -> tuple[frozenset[Capab
 _MEDIA: Mapping[str, Capability] = {"image": "vision", "audio": "audio", "file": "files"}
 
 
+def _check_tools(given: Mapping[str, Any]) -> None:
+    """A name stands once, and a choice names a tool that is there: providers differ in what they make of anything else."""
+    names = [tool.name for tool in given.get("tools", ()) if tool.kind != "server"]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise InvalidArgument(f"two tools are called {twice!r}; each needs a name of its own")
+    choice = given.get("tool_choice")
+    if choice not in (None, "auto", "none", "required") and choice not in names and "tools" in given:
+        near = get_close_matches(str(choice), names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidArgument(f"tool_choice names {choice!r}, and no tool is called so{hint}")
+
+
 def _checked(name: str, value: Any) -> Any:
     match name:
         case "tools":
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise InvalidArgument(f"tools is {value!r}; pass a list of joch_core.ToolSpec")
             return tuple(_tool(tool, place) for place, tool in enumerate(value))
         case "stop":
             return (value,) if isinstance(value, str) else tuple(value)
@@ -128,6 +146,12 @@ def _checked(name: str, value: Any) -> Any:
         case "max_tokens":
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidArgument(f"max_tokens is {value!r}; it must be a whole number from 1 up")
+        case "seed":
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InvalidArgument(f"seed is {value!r}; it must be a whole number")
+        case "extra":
+            if not isinstance(value, Mapping) or not all(isinstance(fields, Mapping) for fields in value.values()):
+                raise InvalidArgument(f"extra is {value!r}; it must be fields per provider, such as {{'openai': {{…}}}}")
         case "reasoning":
             if value not in REASONING_LEVELS:
                 raise InvalidArgument(f"reasoning is {value!r}; it must be one of {', '.join(REASONING_LEVELS)}")

@@ -31,6 +31,16 @@ _PREFIX = "conversation/"
 def list_resources(joch: Joch, kind: str) -> list[Json]:
     """All resources of a kind, sorted by name."""
     kind = kind_named(kind)
+    rows = _found(joch, kind)
+    if kind in FOLDS:
+        # What was applied and has no events yet is there, too.
+        seen = {row["metadata"]["name"] for row in rows}
+        rows += [one.document() for one in joch.catalog if one.kind == kind and one.name not in seen]
+        rows.sort(key=lambda row: str(row["metadata"]["name"]))
+    return rows
+
+
+def _found(joch: Joch, kind: str) -> list[Json]:
     match kind:
         case "Conversation":
             names = (log.removeprefix(_PREFIX) for log in joch.store.logs(joch.namespace, _PREFIX))
@@ -117,7 +127,8 @@ def route_status(joch: Joch, route: ModelRoute) -> Json:
 def _recent(joch: Joch) -> list[Event]:
     since = datetime.now(UTC) - _WEEK
     types = ("ModelCallCompleted", "ModelCallFailed")
-    return list(joch.store.events(joch.namespace, Query(types=types, since=since)))
+    events = joch.store.events(joch.namespace, Query(types=types, since=since))
+    return [event for event in events if not event.payload.get("imported")]
 
 
 def _health(events: Sequence[Event]) -> dict[str, str]:

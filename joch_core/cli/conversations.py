@@ -28,10 +28,9 @@ def import_(
     """Take in an exported conversation. An edited log is refused by its hash."""
     if str(file) != "-" and not file.is_file():
         raise InvalidArgument(f"{file}: there is no such file")
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     try:
-        data = json.loads(text)
-    except ValueError as error:
+        data = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InvalidArgument(f"{file}: is no JSON ({error})") from None
     with current().joch() as joch:
         conversation = joch.import_conversation(data, name=name)

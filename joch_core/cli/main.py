@@ -58,13 +58,7 @@ COMMANDS = (
     Row("langgraph import", "langgraph_import", "import_", "Take over the threads of another checkpointer of LangGraph"),
     Row("langgraph threads", "langgraph_threads", "threads", "The threads of LangGraph in the store"),
     Row("langgraph prune", "langgraph_threads", "prune", "Shorten threads of LangGraph, or take old ones away"),
-    Row("replay", "replay", "replay", "The same conversation against another provider"),
     Row("simulate", "simulate", "simulate", "A local double of the providers"),
-    Row("store check", "store", "check", "Is the store whole?"),
-    Row("store migrate", "store", "migrate", "Bring the store to this version"),
-    Row("store copy", "store", "copy", "Copy everything to another store"),
-    Row("store gc", "store", "gc", "Forget what is older than a bound"),
-    Row("doctor", "doctor", "doctor", "Is everything set up?"),
     Row("completion", "about", "completion", "The completion script of bash, zsh or fish"),
     Row("version", "about", "version", "The version of Joch"),
 )

@@ -7,9 +7,12 @@ and goes back only to where it came from.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+from joch_core.errors import InvalidArgument
 
 #: A JSON object as it stands on a wire.
 Json = dict[str, Any]
@@ -147,9 +150,23 @@ Part = Text | Image | File | Audio | Reasoning | ToolCall | ToolResult | ServerT
 def _parts(content: str | Part | Sequence[Part | str]) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
-    if isinstance(content, Sequence):
-        return tuple(Text(item) if isinstance(item, str) else item for item in content)
-    return (content,)
+    items = content if isinstance(content, Sequence) else (content,)
+    for item in items:
+        if not isinstance(item, str | Part):
+            raise InvalidArgument(f"{item!r} is neither a text nor a part of a message (Text, Image, File, …)")
+    return tuple(Text(item) if isinstance(item, str) else item for item in items)
+
+
+def _result(value: Any) -> tuple[Part, ...]:
+    """What a tool gave back: parts as they are, anything else as JSON."""
+    if isinstance(value, str | Part) or (
+        isinstance(value, Sequence) and value and all(isinstance(item, Part) for item in value)
+    ):
+        return _parts(value)
+    try:
+        return (Text(json.dumps(value, ensure_ascii=False)),)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"the tool's result is no JSON ({error}); give a text, parts or JSON values") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +196,9 @@ class Message:
         return cls("assistant", _parts(content))
 
     @classmethod
-    def tool(
-        cls, call_id: str, content: str | Part | Sequence[Part | str], *, name: str | None = None, error: bool = False
-    ) -> Message:
-        """What a tool gave back for the call with this id."""
-        return cls("tool", (ToolResult(call_id, _parts(content), name, error),), name)
+    def tool(cls, call_id: str, content: Any, *, name: str | None = None, error: bool = False) -> Message:
+        """What a tool gave back for the call with this id: text, parts, or any JSON value."""
+        return cls("tool", (ToolResult(call_id, _result(content), name, error),), name)
 
     @property
     def text(self) -> str:

@@ -135,12 +135,18 @@ def _first_user(history: History) -> str | None:
     text = next(
         (entry.message.text for entry in history.entries if entry.message.role == "user" and entry.message.text), None
     )
-    return None if text is None else _at_word(text, _HEURISTIC_CHARS)
+    return None if text is None else _at_word(_unmarked(text), _HEURISTIC_CHARS)
 
 
 def _last_user(history: History) -> str | None:
     text = next((entry.message.text for entry in reversed(history.entries) if entry.message.role == "user"), None)
-    return None if not text else _at_word(text, _HEURISTIC_CHARS)
+    return None if not text else _at_word(_unmarked(text), _HEURISTIC_CHARS)
+
+
+def _unmarked(text: str) -> str:
+    """A user's words without the lines that were read as a goal or a decision; all of them, if there are no others."""
+    outside = _FENCE.sub("", text)
+    return text if not _MARKER.sub("", outside).strip() or outside != text else _MARKER.sub("", text)
 
 
 def _questions(history: History, marked: _Marked) -> list[str]:

@@ -22,7 +22,9 @@ def project_roles(messages: list[Message], target: Target, losses: Losses) -> li
         messages = _system_first(messages, losses)
     head = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
     if head == len(messages):
-        messages = [*messages, Message.user(GO_ON)] if user_first else messages
+        # The Responses API takes the operator's text apart and refuses an empty input.
+        alone = user_first or target.api == "openai-responses"
+        messages = [*messages, Message.user(GO_ON)] if alone else messages
         return messages if dialect.content_parts else [_one_text(message) for message in messages]
     if user_first and messages[head].role != "user":
         messages = [*messages[:head], Message.user(_BEGIN), *messages[head:]]

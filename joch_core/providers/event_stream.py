@@ -66,7 +66,6 @@ class EventStreamResponse:
     def __init__(self, response: Any) -> None:
         self._response = response
         self.status_code: int = response.status_code
-        self.extensions = getattr(response, "extensions", {})  # the connection, whose reads are timed
         self.headers = dict(response.headers)
         self.extensions: Any = getattr(response, "extensions", {})
         self._framed = "vnd.amazon.eventstream" in self.headers.get("content-type", "")

@@ -36,7 +36,7 @@ class Sender:
             "POST",
             self._urls.get(path) or self._base_url + path,
             headers=self._headers,
-            content=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(),
+            content=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace"),
             extensions={"timeout": time_outs(timeouts)},
         )
         self._urls[path] = request.url  # parsed once

@@ -64,7 +64,7 @@ Envelope = tuple[str | None, str | None, str | None, str | None, str | None, str
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that is not written yet."""
+    """An event that is not written yet. `at` is a moment in the form of `instant`, where it is not that of the commit."""
 
     type: str
     payload: Json = field(default_factory=dict)
@@ -74,6 +74,7 @@ class Draft:
     agent: str | None = None
     framework: str | None = None
     model: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

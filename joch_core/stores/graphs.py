@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 from joch_core.stores.chains import Blob, Content, Version
 
+#: Marks a table whose rows lie in the order of its key, where the engine can do that: half the pages for each commit.
+CLUSTERED = "/* clustered */"
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS graph_thread (
     namespace TEXT NOT NULL,
@@ -39,7 +42,7 @@ CREATE TABLE IF NOT EXISTS graph_checkpoint (
     metadata_kind TEXT NOT NULL,
     metadata BYTEA NOT NULL,
     PRIMARY KEY (namespace, thread, lane, checkpoint)
-);
+) /* clustered */;
 
 CREATE INDEX IF NOT EXISTS graph_checkpoint_run ON graph_checkpoint (namespace, run) WHERE run IS NOT NULL;
 
@@ -55,7 +58,7 @@ CREATE TABLE IF NOT EXISTS graph_version (
     kind TEXT NOT NULL,
     data BYTEA NOT NULL,
     PRIMARY KEY (namespace, thread, lane, channel, version)
-);
+) /* clustered */;
 
 CREATE TABLE IF NOT EXISTS graph_item (
     namespace TEXT NOT NULL,
@@ -64,7 +67,7 @@ CREATE TABLE IF NOT EXISTS graph_item (
     kind TEXT NOT NULL,
     data BYTEA NOT NULL,
     PRIMARY KEY (namespace, thread, digest)
-);
+) /* clustered */;
 
 CREATE TABLE IF NOT EXISTS graph_write (
     namespace TEXT NOT NULL,
@@ -74,7 +77,7 @@ CREATE TABLE IF NOT EXISTS graph_write (
     task TEXT NOT NULL,
     data BYTEA NOT NULL,
     PRIMARY KEY (namespace, thread, lane, checkpoint, task)
-);
+) /* clustered */;
 """
 
 

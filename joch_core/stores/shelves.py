@@ -242,9 +242,11 @@ def _append(cursor: Cursor, namespace: str, commit: Commit, execution: str | Non
         )
         text = _text(draft.payload)
         digest = payload_hash(text)
-        previous = link(previous, log, sequence, draft.type, moment, envelope, digest)
-        rows.append((namespace, log, sequence, draft.type, moment, *envelope, text, digest, previous))
-        events.append(Event(log, sequence, draft.type, draft.payload, at, previous, *envelope))
+        when = draft.at or moment
+        previous = link(previous, log, sequence, draft.type, when, envelope, digest)
+        rows.append((namespace, log, sequence, draft.type, when, *envelope, text, digest, previous))
+        own = at if draft.at is None else parse_instant(draft.at)
+        events.append(Event(log, sequence, draft.type, draft.payload, own, previous, *envelope))
     cursor.executemany(
         f"INSERT INTO joch_event (namespace, {_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         rows,

@@ -16,7 +16,7 @@ from typing import Literal
 
 from joch_core.errors import StoreError
 from joch_core.stores.base import Cursor
-from joch_core.stores.schema import MIGRATIONS
+from joch_core.stores.schema import CLUSTERED, MIGRATIONS
 
 MEMORY = ":memory:"
 _BUSY_S = 30.0
@@ -169,7 +169,7 @@ class SqliteDatabase:
                 "use a local disk, or postgresql:// for several machines"
             )
         try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.parent.mkdir(exist_ok=True, mode=0o700)  # one level: a mistyped path asks for no folders
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise StoreError(f"the store {file} cannot be opened: {error.strerror or error}") from None
@@ -188,7 +188,7 @@ class SqliteDatabase:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             for script in MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
-                    connection.execute(statement)
+                    connection.execute(statement.replace(CLUSTERED, "WITHOUT ROWID"))
             connection.execute(f"PRAGMA user_version = {newest}")
             connection.execute("COMMIT")
         except BaseException:

@@ -261,7 +261,7 @@ def test_an_export_comes_back_whole_and_an_edit_is_refused(joch: Joch) -> None:
     exported["events"][2]["payload"]["message"]["parts"][0]["text"] = "something else"
 
     assert said(joch, "copy") == said(joch, "c")
-    with pytest.raises(InvalidArgument, match="edited"):
+    with pytest.raises(MigrationRefused, match="edited"):
         joch.import_conversation(exported, name="forged")
     with pytest.raises(MigrationRefused):
         joch.import_conversation(joch.conversation("c").export())
