@@ -20,6 +20,10 @@ SAYS = {
     "03_checkpointer.py": ["['begin', 'step 1', 'again', 'step 3']"],
     "04_switch_by_the_operator.py": ["✓ Text conversation supported", "now on anthropic:claude-sonnet"],
     "05_side_effect_guard.py": ["sent 1 e-mail; the repeat was already done True", "send_email Succeeded"],
+    "06_failover_is_seen.py": [
+        "joch.provider_switched from openai:gpt-5-mini to anthropic:claude-sonnet because of outage",
+        "traced as anthropic after 2 requests",
+    ],
 }
 
 
