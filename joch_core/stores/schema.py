@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from joch_core.stores.graphs import CLUSTERED
 from joch_core.stores.graphs import SCHEMA as GRAPH_THREADS
 
 _SHELVES = """

@@ -16,7 +16,8 @@ from typing import Literal
 
 from joch_core.errors import StoreError
 from joch_core.stores.base import Cursor
-from joch_core.stores.schema import CLUSTERED, MIGRATIONS
+from joch_core.stores.graphs import CLUSTERED
+from joch_core.stores.schema import MIGRATIONS
 
 MEMORY = ":memory:"
 _BUSY_S = 30.0
