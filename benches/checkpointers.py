@@ -1,6 +1,7 @@
 """What a checkpointer costs as its thread grows: bytes, time of one step, time to read it back.
 
     python benches/checkpointers.py [--steps 10 100 1000] [--rounds 3] [--folder DIR] [--json FILE]
+    python benches/plot_checkpointers.py FILE docs/checkpointer.svg        (in an environment that has matplotlib)
 
 Runs one real compiled agent graph (agent and tools take turns, one message of 500 bytes per superstep, durability "sync") on each
 checkpointer, interleaved, and prints medians. A step is what LangGraph waits for: `put` and `put_writes` of one superstep.
