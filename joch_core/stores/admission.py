@@ -37,7 +37,7 @@ _EPOCHS_LOCK = threading.Lock()
 class Call:
     """One call on its way. `key` and `place` are known once the log was read, `claim` once it is ours.
 
-    `repeats` is the key that a forced call would have had, `near` that of a call which it resembles; `redact` are the
+    `told` is what the caller says of the place: the log may not know the call. `repeats` is the key that a forced call would have had, `near` that of a call which it resembles; `redact` are the
     patterns that policies want replaced; `until` is the moment of `owners.lease_clock` until which the claim holds.
     """
 
@@ -56,6 +56,7 @@ class Call:
     claim: Claim | None = None
     force: bool = False
     approved_by: str | None = None
+    told: tuple[int, int] | None = None
     repeats: str = ""
     near: str | None = None
     redact: tuple[str, ...] = ()
@@ -149,7 +150,10 @@ class Desk:
         return in_doubt(self.store, self.namespace, claim, now, "the process that ran it has ended")
 
     def _locate(self, call: Call, epochs: Epochs) -> None:
-        call.place = place = epochs.place(call.call_id, call.normal)
+        place = epochs.place(call.call_id, call.normal)
+        if place.turn is None and call.told is not None:
+            place = Place(call.told[0], None, call.told[1])
+        call.place = place
         mark = owners.process_mark(self.owner)
         match call.declaration.repeat:
             case "per_epoch":

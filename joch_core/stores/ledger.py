@@ -120,6 +120,7 @@ class Guard:
         execute: Callable[[], Any] | None = None,
         force: bool = False,
         approved_by: str | None = None,
+        place: tuple[int, int] | None = None,
     ) -> ToolOutcome:
         """Run a tool, or give what it gave before.
 
@@ -132,6 +133,8 @@ class Guard:
             force: Run it whatever the ledger says of earlier calls, under a key of its own. Policies can forbid that
                 (`tool.forced`), and the log tells of it (`ToolCallForced`).
             approved_by: Who has approved it, where a policy requires the approval of a human.
+            place: For a call that the conversation's log does not know (a model that is not Joch's made it): which message
+                of the user it follows, counted from 1, and how many equal calls stand before it in its assistant turn.
 
         Raises:
             PolicyDenied: a policy objects, or wants an approval; not started.
@@ -143,7 +146,7 @@ class Guard:
             Exception: the tool's own.
         """
         call = self._prepare(function, args, call_id, name, execute)
-        call.force, call.approved_by = force, approved_by
+        call.force, call.approved_by, call.told = force, approved_by, place
         if call.native:
             raise InvalidArgument(f"tool {call.declaration.name} is asynchronous: use acall or arun")
         return drive(self._flow(call))
@@ -158,10 +161,11 @@ class Guard:
         execute: Callable[[], Any] | None = None,
         force: bool = False,
         approved_by: str | None = None,
+        place: tuple[int, int] | None = None,
     ) -> ToolOutcome:
         """`run` for asynchronous callers: an asynchronous tool is awaited here, a plain one runs in a worker thread."""
         call = self._prepare(function, args, call_id, name, execute)
-        call.force, call.approved_by = force, approved_by
+        call.force, call.approved_by, call.told = force, approved_by, place
         return await adrive(self._flow(call))
 
     def resolve(self, key: str, outcome: Literal["done", "not_done"], result: Any = None) -> Json:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
@@ -54,6 +54,7 @@ class ToolUse:
     tool: BaseTool | None = None
     conversation: str | None = None
     execution: str | None = None
+    place: tuple[int, int] | None = None
 
 
 class _Bubbled(NotExecuted):
@@ -121,6 +122,21 @@ def _maker(messages: Sequence[BaseMessage], call_id: str) -> AIMessage | None:
     return None
 
 
+def place_in(messages: Sequence[BaseMessage], call_id: str) -> tuple[int, int] | None:
+    """Which message of the user the call follows, and how many equal calls stand before it in its assistant turn.
+
+    By this the ledger knows a legitimate repeat where another chat model than Joch's made the calls, and the log knows none.
+    """
+    maker = _maker(messages, call_id)
+    if maker is None:
+        return None
+    before = next(index for index, message in enumerate(messages) if message is maker)
+    mine = next(index for index, call in enumerate(maker.tool_calls) if call["id"] == call_id)
+    name, args = maker.tool_calls[mine]["name"], maker.tool_calls[mine]["args"]
+    equal = sum((call["name"], call["args"]) == (name, args) for call in maker.tool_calls[:mine])
+    return sum(isinstance(message, HumanMessage) for message in messages[:before]), equal
+
+
 def ledger_id(messages: Sequence[BaseMessage], call_id: str) -> str:
     """The call's id as the log of the conversation has it."""
     ids = CallIds()
@@ -182,7 +198,9 @@ class Guarding:
 
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
-            outcome = guard.run(self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by)
+            outcome = guard.run(
+                self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by, place=use.place
+            )
         except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
             if approved_by is None and (approver := _approver(use, error)) is not None:
                 return self.run(use, execute, approver)
@@ -197,7 +215,9 @@ class Guarding:
 
         guard = self.joch.guard(conversation=use.conversation, execution=use.execution)
         try:
-            outcome = await guard.arun(self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by)
+            outcome = await guard.arun(
+                self._declared(use, tool), use.args, call_id=use.ledger_id, approved_by=approved_by, place=use.place
+            )
         except (OutcomeUnknown, KeyConflict, CallInProgress, PolicyDenied, _Bubbled, _Failed) as error:
             if approved_by is None and (approver := _approver(use, error)) is not None:
                 return await self.arun(use, execute, approver)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from joch_core import Joch, Json, current_key
-from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, TrustHints, ledger_id
+from langchain_joch.guarding import Declarations, Guarding, OnInDoubt, ToolUse, TrustHints, ledger_id, place_in
 from langchain_joch.identity import within
 from langchain_joch.tools import KEY_PARAMETER
 
@@ -112,7 +112,8 @@ class JochMiddleware(AgentMiddleware[Any, Any, Any]):
             self._warn(call["name"])
             return None
         identity = ledger_id(messages, foreign)
-        return ToolUse(call["name"], args, foreign, identity, request.tool, conversation, execution)
+        place = place_in(messages, foreign)
+        return ToolUse(call["name"], args, foreign, identity, request.tool, conversation, execution, place)
 
     def _warn(self, name: str) -> None:
         if not self._warned:

@@ -349,6 +349,54 @@ def test_an_agent_below_another_does_not_pay_again_when_the_upper_one_is_run_aga
     assert PAID == [10]
 
 
+# --------------------------------------------------------------------------------- another chat model, the ledger of Joch
+
+
+def foreign_graph(declared: Any, *ids: str) -> Any:
+    """A graph whose model is not Joch's: each turn it plans the same payments, under ids that its provider repeats."""
+    calls = [{"name": "pay", "args": {"amount": 10}, "id": call_id} for call_id in ids]
+    guard = JochMiddleware(tools=declared)
+
+    def wrapped(request: Any, handler: Callable[..., Any]) -> Any:
+        result = guard.wrap_tool_call(request, handler)
+        if CRASH:
+            raise CRASH.pop()
+        return result
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("model", lambda _state: {"messages": [AIMessage("", tool_calls=calls)]})
+    builder.add_node("tools", ToolNode([pay], wrap_tool_call=wrapped))
+    builder.add_edge(START, "model")
+    builder.add_edge("model", "tools")
+    builder.add_edge("tools", END)
+    return builder.compile(checkpointer=JochSaver())
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_a_call_of_another_chat_model_is_paid_once_for_each_turn_of_the_user(simulator: Simulator, declared: Any) -> None:
+    graph = foreign_graph(declared, "call_0")
+    CRASH.append(Crash())
+    with pytest.raises(Crash):
+        graph.invoke(human("pay"), thread())
+    graph.invoke(None, thread())
+    assert PAID == [10]
+
+    graph.invoke(human("pay again"), thread())
+    graph.invoke(None, before_tools(graph).config)
+
+    assert PAID == [10, 10]
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_two_equal_calls_of_another_chat_model_in_one_turn_are_two(simulator: Simulator, declared: Any) -> None:
+    graph = foreign_graph(declared, "call_0", "call_1")
+    graph.invoke(human("pay twice"), thread())
+
+    graph.invoke(None, before_tools(graph).config)
+
+    assert PAID == [10, 10]
+
+
 # ------------------------------------------------------------------------------------- policies, and tools of MCP servers
 
 
