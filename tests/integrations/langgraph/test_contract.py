@@ -374,6 +374,41 @@ def test_a_message_is_stored_once_whoever_refers_to_it(make_store) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ forks and writers
+def test_a_message_is_serialised_once_per_step(make_store) -> None:
+    dumped = []
+
+    class Counting(StrictSerializer):
+        def dumps_typed(self, obj):
+            dumped.append(obj)
+            return super().dumps_typed(obj)
+
+    chain = Chain(JochSaver(make_store(), serde=Counting()))
+    messages: list = []
+    for number in range(3):
+        new = message(number)
+        at = chain.at if number else config(checkpoint_id="0")
+        chain.saver.put_writes(at, [("messages", [new])], f"task{number}")
+        messages = [*messages, new]
+        chain.put(messages)
+
+    assert [one.id for one in dumped if isinstance(one, HumanMessage)] == ["m0", "m1", "m2"]
+    assert messages_of(JochSaver(make_store()), chain.at) == messages
+
+
+def test_a_message_that_changes_between_its_write_and_its_checkpoint_is_stored_as_both(make_store) -> None:
+    chain, new = Chain(JochSaver(make_store())), message(1)
+    chain.put([message(0)])
+    chain.saver.put_writes(chain.at, [("messages", [new])], "task")
+    before = chain.at
+
+    new.content = "changed by the reducer"
+    chain.put([message(0), new])
+
+    other = JochSaver(make_store())
+    assert messages_of(other, chain.at)[1].content == "changed by the reducer"
+    assert other.get_tuple(before).pending_writes[0][2][0].content.startswith("some text")
+
+
 async def test_forks_from_one_checkpoint_keep_their_own_states(both: Both) -> None:
     saver = both.saver
     root = await both.call(
