@@ -16,7 +16,7 @@ from joch_core.app.ports import DEFAULT_TOTAL_S, OPEN_S, CallPorts
 from joch_core.app.request import demanded
 from joch_core.app.stretch import prepare_in_conversation
 from joch_core.capabilities import Target
-from joch_core.errors import InvalidArgument, JochError
+from joch_core.errors import ConversationConflict, InvalidArgument, JochError
 from joch_core.messages import Json, ModelRequest
 from joch_core.migration.history import History, Switch
 from joch_core.projection import project
@@ -31,6 +31,7 @@ from joch_core.routing.faults import Rules, SwitchReason
 from joch_core.routing.flow import Account, Call, Ends, Totals, model_call
 from joch_core.routing.judge import Judge, Judgement, allow_all, judge, model_facts
 from joch_core.routing.steps import Flow, Prepared
+from joch_core.stores.owners import is_dead, owner_id
 
 if TYPE_CHECKING:
     from joch_core.app.joch import Joch
@@ -76,6 +77,8 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         raise InvalidArgument("there is nothing to ask: pass at least one message, or name a conversation")
     if intake is not None and not intake.messages:
         raise InvalidArgument(f"conversation {intake.history.name!r} is empty, and no message was passed")
+    if intake is not None:
+        _alone(joch, intake.history)
     route, pinned = (route, None) if intake is None else _with_choice(route, intake.history)
     execution, opens, ends = _execution(caller, intake, now)
     account = None if execution is None else f"execution/{execution}"
@@ -86,6 +89,7 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
     timeouts = route.spec.timeouts
     total_s = caller.timeout_s or timeouts.total_seconds or DEFAULT_TOTAL_S
     attempt_s = min(total_s, timeouts.attempt_seconds or DEFAULT_TOTAL_S)
+    span = uuid.uuid4().hex[:16]
     call = Call(
         route=route,
         selection=selection,
@@ -109,12 +113,32 @@ def assemble(joch: Joch, route: ModelRoute, request: ModelRequest, caller: Calle
         on_interrupt=caller.on_interrupt,
         # What a bare call opens nobody can join: its cap is the bound of the call itself.
         account=None if ends == "always" else _account(route, account or "execution/"),
-        span_id=uuid.uuid4().hex[:16],
+        span_id=span,
+        owner="" if intake is None else owner_id(),
+        # Nobody can join a bare call, and no cap counts it: one write at its end says all of it.
+        lazy=ends == "always",
         framework=caller.framework,
         agent=caller.agent,
     )
-    ports = CallPorts(joch.store, joch.namespace, joch.pool, joch.health, route, _secret_variable(joch), joch.keep_raw)
+    ports = CallPorts(
+        joch.store, joch.namespace, joch.pool, joch.health, route, _secret_variable(joch), joch.keep_raw, span, joch.running
+    )
     return Assembly(model_call(call), ports)
+
+
+def _alone(joch: Joch, history: History) -> None:
+    """One writer at a time: a call that is on its way keeps others out, before they send or write anything.
+
+    Raises:
+        ConversationConflict: another call of this conversation is running.
+    """
+    now = time.time()
+    for span, (owner, lease_until) in history.running.items():
+        mine = owner == owner_id()
+        if span in joch.running if mine else not is_dead(owner, lease_until, now):
+            raise ConversationConflict(
+                f"another call of conversation {history.name!r} is on its way; wait for its end, and repeat this one"
+            )
 
 
 def _spent(joch: Joch, route: ModelRoute, account: str | None) -> int:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -19,9 +18,10 @@ from joch_core.app.assembly import Assembly, Caller, assemble
 from joch_core.app.conversation import Conversation
 from joch_core.app.explain import Explanation, explain
 from joch_core.app.health import Health
-from joch_core.app.loading import CatalogSource, read_texts
+from joch_core.app.loading import CatalogSource
 from joch_core.app.moments import moment
 from joch_core.app.request import Asked, MessagesLike, Options, build_request, parse_output
+from joch_core.app.routes import RouteLike, find_route
 from joch_core.app.run import Run
 from joch_core.app.settings import Settings
 from joch_core.app.status import describe_resource, list_resources
@@ -31,11 +31,9 @@ from joch_core.errors import InvalidArgument, NotFound
 from joch_core.messages import Json, ModelRequest, Reply, ToolSpec
 from joch_core.migration.check import COLD, CheckReport
 from joch_core.providers.base import ClientPool
-from joch_core.resources.backends import provider
 from joch_core.resources.catalog import Catalog
-from joch_core.resources.documents import load
 from joch_core.resources.events import Event, conversation_log, execution_log
-from joch_core.resources.route import ModelRoute, route_of
+from joch_core.resources.route import ModelRoute
 from joch_core.resources.state import StateCheckpoint
 from joch_core.resources.tool import Tool
 from joch_core.resources.tools import ToolDeclaration, declared_by, tool
@@ -44,16 +42,8 @@ from joch_core.stores import open_store
 from joch_core.stores.base import Query, Store
 from joch_core.stores.ledger import Guard, calls
 
-RouteLike = str | ModelRoute | Sequence[str]
-
 #: How long an edit of a route may go unseen by a running process.
 _CATALOG_TTL_S = 1.0
-
-
-@lru_cache(maxsize=256)
-def _inline_route(backends: tuple[str, ...]) -> ModelRoute:
-    """A route that nobody wrote down. Routes are frozen: the same backends are the same route."""
-    return route_of(backends)
 
 
 class Joch:
@@ -87,6 +77,8 @@ class Joch:
         self._catalog: Catalog | None = None
         self._catalog_until_s = 0.0
         self._conversations: dict[str, Conversation] = {}
+        #: The spans of the calls that are on their way in this process.
+        self.running: set[str] = set()
 
     @property
     def store(self) -> Store:
@@ -109,27 +101,7 @@ class Joch:
 
     def route(self, route: RouteLike) -> ModelRoute:
         """The route that is meant: a name, a file, a `ModelRoute`, one backend or a list of them (first is primary)."""
-        if isinstance(route, ModelRoute):
-            return route
-        if isinstance(route, list | tuple) and all(isinstance(backend, str) for backend in route):
-            return _inline_route(tuple(route))
-        if not isinstance(route, str):
-            raise InvalidArgument(f"the route is {route!r}; pass a name, a file, a ModelRoute, a backend or a list of them")
-        found = self.catalog.find(ModelRoute, route)
-        if found is not None:
-            return found
-        if provider(route.partition(":")[0]) is not None:
-            return _inline_route((route,))
-        if route.endswith((".yaml", ".yml")) or ("/" in route and ":" not in route):
-            return self._route_in_file(route)
-        return _inline_route((route,)) if ":" in route else self.catalog.get(ModelRoute, route)
-
-    def _route_in_file(self, path: str) -> ModelRoute:
-        found = load(read_texts([Path(path)]), namespace=self.namespace)
-        routes = [resource for resource in found if isinstance(resource, ModelRoute)]
-        if len(routes) != 1:
-            raise InvalidArgument(f"{path} holds {len(routes)} routes; name a file with exactly one ModelRoute")
-        return routes[0]
+        return find_route(route, self.catalog)
 
     # ------------------------------------------------------------------------------------------------ the four verbs
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from joch_core.app.answers import delta_in_own_words, in_own_words
 from joch_core.app.health import Health
 from joch_core.errors import InvalidArgument, ProviderError
 from joch_core.messages import Delta, Reply
@@ -48,10 +49,17 @@ class CallPorts:
     route: ModelRoute
     secret_variable: SecretVariable
     keep_raw: bool = False
+    span: str = ""
+    running: set[str] = field(default_factory=set)
 
     def commit(self, commit: Commit) -> Committed:
         """Write to the store."""
+        self.running.add(self.span)
         return self.store.commit(self.namespace, commit, datetime.now(UTC))
+
+    def ended(self) -> None:
+        """The call is over, however it went."""
+        self.running.discard(self.span)
 
     def send(self, step: Send) -> Reply:
         """Ask a provider and wait."""
@@ -115,7 +123,12 @@ class CallPorts:
             secret = model.spec.auth.secret_ref.name
             variable = self.secret_variable(secret)
             variables = () if variable is None else (variable,)
-        key = next((os.environ[variable] for variable in variables if os.environ.get(variable)), None)
+        variable, key = next(((name, os.environ[name].strip()) for name in variables if os.environ.get(name)), ("", None))
+        if key is not None and not (key.isascii() and key.isprintable() and key):
+            raise ProviderError(
+                "authentication", f"{variable} holds what no key is: blanks or other signs", code="no_key", sent=False,
+                retryable=False,
+            )  # fmt: skip
         if key is None and variables:
             wanted = " or ".join(variables)
             raise ProviderError(
@@ -134,7 +147,7 @@ class CallPorts:
         self.health.succeeded(step.target.origin)
         if self.keep_raw:
             reply.raw = {"request": exchange.body, "response": reply.raw}
-        return with_own_names(reply, step)
+        return in_own_words(reply, step)
 
     def _failed(self, step: Send, fault: ProviderError) -> None:
         if not counts_against_health(fault):
@@ -173,16 +186,13 @@ class _Arrival:
 
     def partial(self) -> Reply:
         """What has arrived so far."""
-        return with_own_names(self.arriving.partial(), self.step)
+        return in_own_words(self.arriving.partial(), self.step)
 
     def watched(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
         """The deltas, with the caller's own tool names; a fault counts against health."""
-        names = self.step.prepared.tool_names
         try:
             for delta in deltas:
-                if names and delta.tool_call is not None:
-                    delta.tool_call = replace(delta.tool_call, name=names.get(delta.tool_call.name, delta.tool_call.name))
-                yield delta
+                yield delta if delta.tool_call is None else delta_in_own_words(delta, self.step)
         except ProviderError as fault:
             self.ports._failed(self.step, fault)  # noqa: SLF001
             raise
@@ -193,12 +203,9 @@ class _Arrival:
 
     async def awatched(self, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
         """The same without holding the loop."""
-        names = self.step.prepared.tool_names
         try:
             async for delta in deltas:
-                if names and delta.tool_call is not None:
-                    delta.tool_call = replace(delta.tool_call, name=names.get(delta.tool_call.name, delta.tool_call.name))
-                yield delta
+                yield delta if delta.tool_call is None else delta_in_own_words(delta, self.step)
         except ProviderError as fault:
             self.ports._failed(self.step, fault)  # noqa: SLF001
             raise
@@ -206,18 +213,6 @@ class _Arrival:
             close = getattr(deltas, "aclose", None)
             if close is not None:
                 await close()
-
-
-def with_own_names(reply: Reply, step: Send) -> Reply:
-    """The reply with the tool names that the caller gave, where the target wanted others."""
-    names = step.prepared.tool_names
-    if names and reply.message.tool_calls:
-        parts = tuple(
-            replace(part, name=names.get(part.name, part.name)) if part.type == "tool_call" else part
-            for part in reply.message.parts
-        )
-        reply.message = replace(reply.message, parts=parts)
-    return reply
 
 
 def timeouts_of(route: ModelRoute, model: Model, *, streaming: bool) -> Timeouts:

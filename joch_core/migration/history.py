@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from joch_core.messages import Json, Message, message_from_json
 from joch_core.resources.events import GENESIS, Event, canonical_json
 
+#: What ends a call of a model.
+_ENDS = frozenset({"ModelCallCompleted", "ModelCallFailed", "StreamInterrupted", "ExecutionSucceeded", "ExecutionFailed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -70,6 +73,8 @@ class History:
     execution_tools: int = 0
     #: The newest `ToolsOffered`: the tools and the output schema.
     offer: Json | None = None
+    #: Calls of models whose end is not in the log: span -> (owner, lease end in seconds since the epoch).
+    running: dict[str, tuple[str, float]] = field(default_factory=dict)
     switch: Switch | None = None
     checkpoint: str | None = None
     #: The spec of the checkpoint that the current stretch renders from, and the sequence of its last event.
@@ -89,7 +94,18 @@ class History:
     def snapshot(self) -> History:
         """A copy that later events do not change."""
         twin = copy(self)
-        for name in ("entries", "decisions", "pinned", "questions", "artifacts", "memories", "actions", "_specs", "_texts"):
+        for name in (
+            "entries",
+            "decisions",
+            "pinned",
+            "questions",
+            "artifacts",
+            "memories",
+            "actions",
+            "running",
+            "_specs",
+            "_texts",
+        ):
             setattr(twin, name, copy(getattr(self, name)))
         return twin
 
@@ -98,6 +114,10 @@ class History:
         self.head_sequence, self.head_hash = event.sequence, event.hash
         self.execution = event.execution or self.execution
         payload = event.payload
+        if event.type == "ModelCallStarted":
+            self.running[event.span_id or ""] = (payload.get("owner") or "", payload.get("leaseUntil") or 0)
+        elif event.type in _ENDS:
+            self.running.pop(event.span_id or "", None)
         match event.type:
             case "MessageAdded":
                 self._add(event)

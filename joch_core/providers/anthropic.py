@@ -13,7 +13,7 @@ from typing import Any
 from joch_core.messages import Json
 from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
-from joch_core.providers.sending import Sender
+from joch_core.providers.sending import Sender, trusted
 
 
 class Anthropic:
@@ -31,11 +31,11 @@ class Anthropic:
         options: dict[str, Any] = {"api_key": endpoint.api_key or "none", "base_url": endpoint.base_url}
 
         def sync() -> Sender:
-            http = anthropic.DefaultHttpxClient()
+            http = anthropic.DefaultHttpxClient(verify=trusted())
             return Sender(anthropic.Anthropic(**options, http_client=http), http, httpx2.Request)
 
         def asynchronous() -> Sender:
-            http = anthropic.DefaultAsyncHttpxClient()
+            http = anthropic.DefaultAsyncHttpxClient(verify=trusted())
             return Sender(anthropic.AsyncAnthropic(**options, http_client=http), http, httpx2.Request)
 
         return Clients(sync, asynchronous)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from joch_core.errors import InvalidArgument
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -39,4 +41,8 @@ class Endpoint:
 
 def environment_base_url(provider: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """`JOCH_PROVIDER_<PROVIDER>_BASE_URL`, if it is set."""
-    return environ.get(f"JOCH_PROVIDER_{provider.upper().replace('-', '_')}_BASE_URL") or None
+    name = f"JOCH_PROVIDER_{provider.upper().replace('-', '_')}_BASE_URL"
+    value = environ.get(name, "").strip()
+    if value and not value.startswith(("http://", "https://")):
+        raise InvalidArgument(f"{name} is {value!r}; it must begin with http:// or https://")
+    return value or None

@@ -16,7 +16,7 @@ from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
 from joch_core.providers.base import Clients, missing_sdk
 from joch_core.providers.endpoint import Endpoint, Timeouts
-from joch_core.providers.sending import Sender
+from joch_core.providers.sending import Sender, trusted
 
 
 class OpenAI:
@@ -99,12 +99,12 @@ def senders(api_key: str, base_url: str | None) -> Clients:
         raise missing_sdk("openai", error) from None
 
     def sync() -> Sender:
-        http = openai.DefaultHttpxClient()
+        http = openai.DefaultHttpxClient(verify=trusted())
         sdk = openai.OpenAI(api_key=api_key, base_url=base_url, http_client=http)
         return Sender(sdk, http, httpx2.Request)
 
     def asynchronous() -> Sender:
-        http = openai.DefaultAsyncHttpxClient()
+        http = openai.DefaultAsyncHttpxClient(verify=trusted())
         sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
         return Sender(sdk, http, httpx2.Request)
 

@@ -7,6 +7,7 @@ costs as much as sending it. Where an SDK adds nothing to a request but its head
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from joch_core.messages import Json
@@ -49,6 +50,14 @@ class Sender:
     async def aclose(self) -> None:
         """Let go of the connections."""
         await self._http.aclose()
+
+
+@lru_cache(maxsize=1)
+def trusted() -> Any:
+    """The certificates that are trusted: read once for a process, since that costs more than a call."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def time_outs(timeouts: Timeouts) -> dict[str, float]:

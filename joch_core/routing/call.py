@@ -52,7 +52,8 @@ class Call:
 
     `before` are the drafts that this call adds in any case (new messages, a new execution); `turn` is the fence of the
     conversation (None: there is no conversation, and no message is kept). `previous` is the backend that the conversation
-    is on. `prepare` makes the request ready for a backend; given a reason it builds the checkpoint of a switch. `clock`,
+    is on. `owner` is the process that calls, as the store knows it. A call that is `lazy` writes once, at its end: nobody
+    else waits for what it says before. `prepare` makes the request ready for a backend; given a reason it builds the checkpoint of a switch. `clock`,
     `monotonic_s` and `jitter` come in, so that a test can hold them. `on_interrupt` is `error` or `restart`.
     """
 
@@ -69,6 +70,8 @@ class Call:
     jitter: Callable[[], float]
     deadline_s: float
     attempt_s: float
+    owner: str = ""
+    lazy: bool = False
     turn: int | None = None
     previous: str | None = None
     execution: str | None = None

@@ -7,6 +7,7 @@ thrown in as it is (the flow may go over); after it as `StreamInterrupted`, sinc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from joch_core.errors import JochError, ProviderError, StreamInterrupted
 from joch_core.messages import Delta, Reply
 from joch_core.resources.commits import Commit, Committed
-from joch_core.routing.steps import Answered, Flow, Record, Restart, Send, Step, Wait
+from joch_core.routing.steps import Abandoned, Answered, Flow, Record, Restart, Send, Step, Wait
 
 
 class Arrival(Protocol):
@@ -32,6 +33,9 @@ class Ports(Protocol):
 
     def commit(self, commit: Commit) -> Committed:
         """Write to the store."""
+
+    def ended(self) -> None:
+        """The call is over, however it went."""
 
     def send(self, step: Send) -> Reply:
         """Ask a provider and wait."""
@@ -70,8 +74,12 @@ def call(flow: Flow, ports: Ports) -> Reply:
     except StopIteration as end:
         reply: Reply = end.value
         return reply
+    except KeyboardInterrupt:
+        _abandon(flow, ports)
+        raise
     finally:
         flow.close()
+        ports.ended()
 
 
 async def acall(flow: Flow, ports: Ports) -> Reply:
@@ -99,8 +107,12 @@ async def acall(flow: Flow, ports: Ports) -> Reply:
                         pass
             except JochError as raised:
                 error = raised
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        _abandon(flow, ports)
+        raise
     finally:
         flow.close()
+        ports.ended()
 
 
 def stream(flow: Flow, ports: Ports) -> Generator[Delta, None, Reply]:
@@ -138,8 +150,12 @@ def stream(flow: Flow, ports: Ports) -> Generator[Delta, None, Reply]:
                         yield Delta("restart")
             except JochError as raised:
                 error = raised
+    except (GeneratorExit, KeyboardInterrupt):
+        _abandon(flow, ports)
+        raise
     finally:
         flow.close()
+        ports.ended()
 
 
 async def astream(flow: Flow, ports: Ports, replies: list[Reply]) -> AsyncGenerator[Delta, None]:
@@ -177,8 +193,20 @@ async def astream(flow: Flow, ports: Ports, replies: list[Reply]) -> AsyncGenera
                         yield Delta("restart")
             except JochError as raised:
                 error = raised
+    except (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt):
+        _abandon(flow, ports)
+        raise
     finally:
         flow.close()
+        ports.ended()
+
+
+def _abandon(flow: Flow, ports: Ports) -> None:
+    """The caller has left: let the flow say so, and write what it says. A failure here has nobody to tell it to."""
+    with contextlib.suppress(Abandoned, JochError, StopIteration):
+        step = flow.throw(Abandoned())
+        if isinstance(step, Record):
+            ports.commit(step.commit)
 
 
 def _next(flow: Flow, answer: Any, error: JochError | None) -> Step:

@@ -16,8 +16,11 @@ def usd(micro_usd: int) -> str:
     return f"{micro_usd / 1_000_000:.6f}"
 
 
-def started(verdict: Verdict, target: Target, requests: int) -> Draft:
-    """A request goes out; `requests` were sent in this call before it."""
+def started(verdict: Verdict, target: Target, requests: int, *, owner: str = "", lease_until: float = 0.0) -> Draft:
+    """A request goes out; `requests` were sent in this call before it.
+
+    In a conversation it says who waits for the answer, and until when (seconds since the epoch): nobody else may write.
+    """
     payload: Json = {
         "backend": verdict.backend,
         "provider": target.provider,
@@ -26,6 +29,8 @@ def started(verdict: Verdict, target: Target, requests: int) -> Draft:
         "attempt": requests + 1,
         "fallbackIndex": verdict.index,
     }
+    if owner:
+        payload |= {"owner": owner, "leaseUntil": round(lease_until)}
     if verdict.bound is not None and verdict.bound.micro_usd is not None:
         payload["worstCaseUsd"] = usd(verdict.bound.micro_usd)
     return Draft("ModelCallStarted", payload, model=verdict.backend)
@@ -82,6 +87,11 @@ def refusals(selection: Selection) -> Iterator[Draft]:
             yield Draft("PolicyDenied", payload)
         else:
             yield Draft("BudgetExceeded", {"backend": verdict.backend, "code": verdict.code, "reason": verdict.reason})
+
+
+def left(backend: str) -> Draft:
+    """The caller did not wait for the end of the answer."""
+    return Draft("StreamInterrupted", {"backend": backend, "reason": "the caller left before the answer was complete"})
 
 
 def switched(source: str | None, target: str, reason: str, checkpoint: str | None, gaps: tuple[Gap, ...]) -> Draft:

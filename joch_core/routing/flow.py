@@ -11,6 +11,7 @@ from joch_core.errors import (
     Attempt,
     BudgetExceeded,
     ContextTooSmall,
+    ConversationConflict,
     JochError,
     NoEligibleCandidate,
     PolicyDenied,
@@ -25,7 +26,7 @@ from joch_core.routing import facts
 from joch_core.routing.call import Account, Asked, Call, Ends, Progress, Totals, account_name, hold_for, worst_case
 from joch_core.routing.candidates import Verdict, why_nobody
 from joch_core.routing.faults import GoOver, Retry, Stop, SwitchReason, action
-from joch_core.routing.steps import Answered, Flow, Record, Restart, Send, Step, Wait
+from joch_core.routing.steps import Abandoned, Answered, Flow, Record, Restart, Send, Step, Wait
 
 __all__ = ["Account", "Call", "Ends", "Totals", "model_call"]
 
@@ -112,8 +113,7 @@ def _ask(call: Call, state: Progress, asked: Asked) -> Generator[Step, Any, Repl
     requests = 0
     while True:
         hold = hold_for(call, state, asked)
-        begins = (*begins, facts.started(asked.verdict, asked.target, state.requests))
-        committed = yield from _record(call, state, begins, hold)
+        committed = yield from _begin(call, state, (*begins, _started(call, state, asked)), hold)
         if committed.refused is not None:
             reason = "what is spent and what running calls may cost leave too little of maxCostUsdPerExecution"
             _pass_over(state, asked.verdict, "budget", reason, "budget")
@@ -134,6 +134,9 @@ def _ask(call: Call, state: Progress, asked: Asked) -> Generator[Step, Any, Repl
                 raise (yield from _interrupted(call, state, asked, hold, broken)) from None
             fault = ProviderError("stream_incomplete", broken.message, retryable=False)
             yield Restart()
+        except Abandoned:
+            yield from _abandoned(call, state, asked, hold)
+            raise
         else:
             return (yield from _completed(call, state, asked, hold, answered))
         now_s = call.monotonic_s()
@@ -149,6 +152,20 @@ def _ask(call: Call, state: Progress, asked: Asked) -> Generator[Step, Any, Repl
                 return None
             case Stop():
                 raise (yield from _ended(call, state, fault)) from None
+
+
+def _started(call: Call, state: Progress, asked: Asked) -> Draft:
+    owner = call.owner if call.turn is not None else ""
+    lease_until = call.clock().timestamp() + call.attempt_s
+    return facts.started(asked.verdict, asked.target, state.requests, owner=owner, lease_until=lease_until)
+
+
+def _begin(call: Call, state: Progress, begins: tuple[Draft, ...], hold: Hold | None) -> Generator[Step, Any, Committed]:
+    """Say that a request goes out, before it does; a call that nobody waits for says it afterwards."""
+    if call.lazy and hold is None:
+        state.drafts.extend(begins)
+        return Committed()
+    return (yield from _record(call, state, begins, hold))
 
 
 def _completed(
@@ -179,7 +196,10 @@ def _completed(
         state.settles.append(Settle(hold.account, hold.amount if cost is None else cost, hold.id))
     elif call.account is not None and cost:
         state.settles.append(Settle(account_name(call, state), cost))
-    yield from _record(call, state)
+    try:
+        yield from _record(call, state)
+    except ConversationConflict as lost:
+        raise (yield from _lost(call, state, verdict, lost)) from None
     reply.backend = verdict.backend
     reply.execution = state.execution
     reply.checkpoint = asked.prepared.checkpoint
@@ -217,6 +237,25 @@ def _interrupted(
     return (yield from _ended(call, state, broken))
 
 
+def _abandoned(call: Call, state: Progress, asked: Asked, hold: Hold | None) -> Generator[Step, Any, None]:
+    """The caller has left while the provider was at work: what it cost nobody knows."""
+    state.drafts.append(facts.left(asked.verdict.backend))
+    if hold is not None:
+        state.settles.append(Settle(hold.account, hold.amount, hold.id))
+    if call.ends != "never":
+        state.drafts.append(_execution_ended(call, state, "cancelled"))
+    yield from _record(call, state)
+
+
+def _lost(call: Call, state: Progress, verdict: Verdict, lost: ConversationConflict) -> Generator[Step, Any, JochError]:
+    """Another writer moved the conversation while this answer was on its way: it is not kept, but it was paid for."""
+    state.turn = None
+    ends = ("MessageAdded", "ExecutionSucceeded")
+    state.drafts = [draft for draft in state.drafts if draft.type not in ends]
+    state.attempts.append(Attempt(verdict.backend, "ok"))
+    return (yield from _ended(call, state, lost))
+
+
 def _pass_over(state: Progress, verdict: Verdict, code: str, reason: str, trigger: SwitchReason) -> None:
     verdict.outcome, verdict.code, verdict.reason, verdict.trigger = "skipped", code, reason, trigger
     state.attempts.append(Attempt(verdict.backend, code, message=reason))
@@ -231,12 +270,11 @@ def _record(
 
     `begins` are the drafts of the request that goes out next; they are dropped with it if the store refuses its hold.
     """
-    envelope = (state.execution, call.trace_id, call.span_id, call.agent, call.framework)
-    drafts = tuple(Draft(draft.type, draft.payload, *envelope, draft.model) for draft in (*state.drafts, *begins))
     committed: Committed = yield Record(
         Commit(
             log=call.log + (state.execution or "") if call.log.endswith("/") else call.log,
-            drafts=drafts,
+            drafts=(*state.drafts, *begins),
+            envelope=Draft("", {}, state.execution, call.trace_id, call.span_id, call.agent, call.framework),
             turn=state.turn,
             open_execution=None if state.opened else call.open_execution,
             holds=() if hold is None else (hold,),
@@ -259,6 +297,8 @@ def _ended(call: Call, state: Progress, error: JochError) -> Generator[Step, Any
     yield from _record(call, state)
     error.execution = state.execution
     error.attempts = tuple(state.attempts)
+    if isinstance(error, RouteExhausted) and state.execution is not None:
+        error.args = (f"{error.message}; joch route {state.execution} --explain says more",)
     return error
 
 
@@ -281,7 +321,7 @@ def _give_up(call: Call, state: Progress) -> Generator[Step, Any, JochError]:
         error = state.fault
     elif state.fault is not None:
         tried = "; ".join(map(str, state.attempts))
-        error = RouteExhausted(f"route {name!r} is exhausted ({tried}); joch route EXECUTION --explain says more")
+        error = RouteExhausted(f"route {name!r} is exhausted ({tried})")
     else:
         error = _refused(call, state)
     return (yield from _ended(call, state, error))

@@ -63,5 +63,9 @@ class Restart:
     """Tell the caller of a stream that what it has seen is void; the answer is None."""
 
 
+class Abandoned(Exception):
+    """The caller has left: closed the stream, cancelled the task, pressed Ctrl-C."""
+
+
 Step = Record | Send | Wait | Restart
 Flow = Generator[Step, Any, Reply]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import asyncio
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -240,17 +243,70 @@ def test_the_preview_is_what_the_target_then_receives(joch: Joch, joch_simulator
     assert "first" in json.dumps(preview)
 
 
-def test_two_writers_of_one_conversation_and_the_loser_writes_nothing(joch: Joch, joch_simulator: Simulator) -> None:
+def test_while_a_call_is_on_its_way_another_writer_is_refused_and_writes_nothing(
+    joch: Joch, joch_simulator: Simulator
+) -> None:
     joch.call(ONE, "first", conversation="c")
     stream = joch.stream(ONE, "mine", conversation="c")
     next(stream)  # the question is in the log, the answer is on its way
-    joch.call(ONE, "theirs", conversation="c")
+    asked = len(joch_simulator.calls())
 
     with pytest.raises(ConversationConflict):
-        list(stream)
+        joch.call(ONE, "theirs", conversation="c")
 
-    assert ("user", "theirs") in said(joch, "c")
-    assert [role for role, _ in said(joch, "c")].count("assistant") == 2
+    assert len(joch_simulator.calls()) == asked
+    assert ("user", "theirs") not in said(joch, "c")
+    assert stream.reply.text
+    assert joch.call(ONE, "theirs", conversation="c").text
+
+
+def test_of_writers_at_the_same_moment_one_wins_and_the_others_write_nothing(joch: Joch, joch_simulator: Simulator) -> None:
+    joch_simulator.fail("openai", delay=0.3)
+    texts = [f"text {number}" for number in range(6)]
+    gate = threading.Barrier(len(texts))
+
+    def speak(text: str) -> str | None:
+        gate.wait()
+        try:
+            joch.call(ONE, text, conversation="c")
+        except ConversationConflict:
+            return None
+        return text
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        (winner,) = [text for text in pool.map(speak, texts) if text is not None]
+
+    assert [role for role, _ in said(joch, "c")] == ["user", "assistant"]
+    assert said(joch, "c")[0] == ("user", winner)
+    assert len(joch_simulator.calls()) == 1
+
+
+def test_a_stream_that_is_closed_early_says_so_and_keeps_nobody_out(joch: Joch, joch_simulator: Simulator) -> None:
+    joch_simulator.script(["one two three four five six " * 20, "the next answer"], provider="openai")
+    with joch.stream(ONE, "mine", conversation="c") as stream:
+        next(stream)
+
+    reply = joch.call(ONE, "go on", conversation="c")
+
+    assert reply.text == "the next answer"
+    events = [event.type for event in joch.conversation("c").events()]
+    assert events.count("StreamInterrupted") == 1
+    assert events.count("ExecutionFailed") == 1
+
+
+def test_a_cancelled_task_keeps_nobody_out(joch: Joch, joch_simulator: Simulator) -> None:
+    async def cancelled() -> Reply:
+        joch_simulator.fail("openai", delay=5, times=1)
+        task = asyncio.create_task(joch.acall(ONE, "mine", conversation="c"))
+        while not joch_simulator.calls():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await joch.acall(ONE, "go on", conversation="c")
+
+    assert asyncio.run(cancelled()).text
+    assert "StreamInterrupted" in [event.type for event in joch.conversation("c").events()]
 
 
 def test_an_export_comes_back_whole_and_an_edit_is_refused(joch: Joch) -> None:
