@@ -25,7 +25,7 @@ Blob = tuple[str, bytes]
 Place = tuple[str, str, str]
 _DIGEST_BYTES = 16
 #: How many of the newest items are compared at each put, and as many of the older ones in turn.
-_COMPARED = 32
+_COMPARED = 16
 _TRACKED_CHANNELS = 1024
 _TRACKED_ITEMS = 50_000
 _TOUCHED_OBJECTS = 4096
