@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -31,7 +32,7 @@ from langchain_joch.messages import Call, from_reply
 from langchain_joch.options import call_options
 from langchain_joch.profile import profile_of
 from langchain_joch.request import Request, request_of
-from langchain_joch.settings import destination, open_joch
+from langchain_joch.settings import destination, is_file, open_joch
 from langchain_joch.structured import Method, structured
 from langchain_joch.tools import bindables, tool_name
 from langchain_joch.tools import tool_choice as chosen_tool
@@ -119,7 +120,9 @@ class JochChatModel(BaseChatModel):
     @override
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        self._to = destination(self.route, self.model, self.fallbacks)
+        to = destination(self.route, self.model, self.fallbacks)
+        # A route in a file is read once; by its path every call would read it again.
+        self._to = replace(to, route=self._joch().route(to.route)) if is_file(to.route) else to
         self._joch()
         # A misspelt option is told when the model is made, not when a provider fails.
         call_options(self._defaults(), stop=None, provider=self._to.provider)
