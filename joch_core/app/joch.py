@@ -144,7 +144,7 @@ class Joch:
         """`call` without holding the event loop."""
         asked = build_request(messages, options, request)
         caller = self._caller(conversation, execution, timeout_s, framework, agent)
-        assembly = await asyncio.to_thread(lambda: assemble(self, self.route(route), asked.request, caller))
+        assembly = await self._assembled(route, asked, caller)
         return self._finished(asked, await drive.acall(assembly.flow, assembly.ports))
 
     def stream(
@@ -192,9 +192,16 @@ class Joch:
         async def assembled() -> Assembly:
             caller = self._caller(conversation, execution, timeout_s, framework, agent)
             streaming = replace(caller, streaming=True, on_interrupt=on_interrupt)
-            return await asyncio.to_thread(lambda: assemble(self, self.route(route), asked.request, streaming))
+            return await self._assembled(route, asked, streaming)
 
         return AsyncReplyStream(assembled, lambda reply: self._finished(asked, reply))
+
+    async def _assembled(self, route: RouteLike, asked: Asked, caller: Caller) -> Assembly:
+        """The assembly, in a worker thread where it must read: a bare call on a catalog that is fresh reads nothing."""
+        fresh = self._catalog is not None and time.monotonic() < self._catalog_until_s
+        if fresh and caller.conversation is None and caller.execution is None:
+            return assemble(self, self.route(route), asked.request, caller)
+        return await asyncio.to_thread(lambda: assemble(self, self.route(route), asked.request, caller))
 
     def _caller(
         self,

@@ -64,7 +64,7 @@ def test_an_agent_that_is_killed_finishes_on_another_provider_and_the_ticket_is_
         assert tickets(tmp_path) == ["prices"]
 
 
-def test_without_the_ledger_the_ticket_is_there_twice(tmp_path: Path) -> None:
+def test_without_the_ledger_the_ticket_is_there_more_than_once(tmp_path: Path) -> None:
     """The negative control: if this one ticket were enough to pass the tests above, they would prove nothing."""
     with Simulator() as simulator:
         simulator.script([CALL, CALL, "done"], provider="openai")
@@ -72,4 +72,4 @@ def test_without_the_ledger_the_ticket_is_there_twice(tmp_path: Path) -> None:
 
         run(simulator, tmp_path, "resume", WITHOUT_LEDGER="1")
 
-        assert tickets(tmp_path) == ["prices", "prices"]
+        assert len(tickets(tmp_path)) > 1

@@ -23,5 +23,10 @@ def test_there_are_modules_to_look_at() -> None:
 
 
 def test_no_namespace_package_is_closed_by_an_init_file() -> None:
-    for place in ("langgraph/langgraph", "langgraph/langgraph/checkpoint", "llamaindex/llama_index", "llamaindex/llama_index/llms"):
+    for place in (
+        "langgraph/langgraph",
+        "langgraph/langgraph/checkpoint",
+        "llamaindex/llama_index",
+        "llamaindex/llama_index/llms",
+    ):
         assert not (ROOT / "integrations" / place / "__init__.py").exists()
