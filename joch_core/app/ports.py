@@ -69,7 +69,7 @@ class CallPorts:
         except ProviderError as fault:
             self._failed(step, fault)
             raise
-        return self._answered(step, exchange, reply)
+        return self._answered(step, reply)
 
     async def asend(self, step: Send) -> Reply:
         """Ask a provider without holding the loop."""
@@ -79,19 +79,19 @@ class CallPorts:
         except ProviderError as fault:
             self._failed(step, fault)
             raise
-        return self._answered(step, exchange, reply)
+        return self._answered(step, reply)
 
     def stream(self, step: Send) -> tuple[Iterator[Delta], _Arrival]:
         """Ask a provider and hand over what arrives."""
         exchange = self._exchange(step, streaming=True)
-        arrival = _Arrival(self, step, exchange, Arriving(exchange))
+        arrival = _Arrival(self, step, Arriving(exchange))
         deltas = stream(exchange, self.pool, arrival.arriving)
         return arrival.watched(deltas), arrival
 
     def astream(self, step: Send) -> tuple[AsyncIterator[Delta], _Arrival]:
         """The same without holding the loop."""
         exchange = self._exchange(step, streaming=True)
-        arrival = _Arrival(self, step, exchange, Arriving(exchange))
+        arrival = _Arrival(self, step, Arriving(exchange))
         deltas = astream(exchange, self.pool, arrival.arriving)
         return arrival.awatched(deltas), arrival
 
@@ -112,6 +112,7 @@ class CallPorts:
             timeouts=timeouts,
             body=spoken.render(step.prepared.request, target, stream=streaming),
             seed=step.seed,
+            keep_raw=self.keep_raw,
         )
         self.health.asked(target.origin, time.monotonic(), min(timeouts.attempt_s, _LONGEST_PROBE_S))
         return exchange
@@ -143,10 +144,8 @@ class CallPorts:
             options=dict(endpoint.options),
         )
 
-    def _answered(self, step: Send, exchange: Exchange, reply: Reply) -> Reply:
+    def _answered(self, step: Send, reply: Reply) -> Reply:
         self.health.succeeded(step.target.origin)
-        if self.keep_raw:
-            reply.raw = {"request": exchange.body, "response": reply.raw}
         return in_own_words(reply, step)
 
     def _failed(self, step: Send, fault: ProviderError) -> None:
@@ -172,7 +171,6 @@ class _Arrival:
 
     ports: CallPorts
     step: Send
-    exchange: Exchange
     arriving: Arriving
 
     def reply(self) -> Reply:
@@ -182,7 +180,7 @@ class _Arrival:
         except ProviderError as fault:
             self.ports._failed(self.step, fault)  # noqa: SLF001  the arrival is a part of its ports
             raise
-        return self.ports._answered(self.step, self.exchange, reply)  # noqa: SLF001
+        return self.ports._answered(self.step, reply)  # noqa: SLF001
 
     def partial(self) -> Reply:
         """What has arrived so far."""

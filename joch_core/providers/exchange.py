@@ -20,6 +20,7 @@ from joch_core.providers.endpoint import Endpoint, Timeouts
 from joch_core.providers.faults import exception_fault, status_fault
 from joch_core.providers.patience import Patience
 from joch_core.providers.sse import EventDecoder
+from joch_core.redaction import redact
 from joch_core.wire import Reader, Wire
 
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -29,7 +30,11 @@ _SHOWN_BYTES = 80
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What is sent, to whom, and how long it may take. `seed` makes the ids of the answer's tool calls."""
+    """What is sent, to whom, and how long it may take. `seed` makes the ids of the answer's tool calls.
+
+    With `keep_raw` the reply holds both sides as they were on the wire: `{"request", "response"}`, a streamed response as its
+    events `[name, data]`. No key is in a body; what looks like one is masked all the same.
+    """
 
     provider: Provider
     wire: Wire
@@ -38,6 +43,7 @@ class Exchange:
     timeouts: Timeouts
     body: Json
     seed: str
+    keep_raw: bool = False
 
     def fault(self, error: Exception, patience: Patience) -> JochError:
         """Any exception of the SDK or its transport as a typed fault."""
@@ -64,7 +70,14 @@ class Exchange:
             raise _unreadable(content)
         reply = self.wire.parse(body, self.target, self.seed)
         reply.model = reply.model or self.target.model
+        if self.keep_raw:
+            self.keep(reply, body)
         return reply
+
+    def keep(self, reply: Reply, response: object) -> None:
+        """Lay the raw exchange beside the reply."""
+        text = json.dumps({"request": self.body, "response": response}, ensure_ascii=False)
+        reply.raw = json.loads(redact(text, self.endpoint.api_key))
 
     def refused(self, response: Any, content: bytes) -> ProviderError:
         """The fault that an error status means."""
@@ -75,7 +88,7 @@ class Exchange:
 class Arriving:
     """A streamed answer on its way: `reply()` when it is complete, `partial()` at any time."""
 
-    __slots__ = ("_begin", "_decoder", "_events", "_exchange", "_plain", "_reader", "_whole")
+    __slots__ = ("_begin", "_decoder", "_events", "_exchange", "_kept", "_plain", "_reader", "_whole")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -85,6 +98,7 @@ class Arriving:
         self._whole: Reply | None = None
         self._begin = b""
         self._events = False
+        self._kept: list[tuple[str | None, str]] = []
 
     def begin(self, response: Any) -> None:
         """Look at the headers. A server that answers a stream with plain JSON is read as a whole."""
@@ -123,6 +137,8 @@ class Arriving:
         """The whole answer; a stream without its terminal marker is a fault."""
         reply = self._whole if self._whole is not None else self._reader.reply()
         reply.model = reply.model or self._exchange.target.model
+        if self._exchange.keep_raw and self._whole is None:
+            self._exchange.keep(reply, self._kept)
         return reply
 
     def partial(self) -> Reply:
@@ -141,6 +157,8 @@ class Arriving:
         if not events:
             return []
         self._events = True
+        if self._exchange.keep_raw:
+            self._kept += events
         if len(events) == 1:
             return self._reader.feed(*events[0])
         return [delta for name, data in events for delta in self._reader.feed(name, data)]

@@ -270,6 +270,36 @@ def test_explain_names_every_candidate_also_those_not_tried(joch: Joch, joch_sim
     assert verdicts(switched.execution) == [(ONE, "failed"), (TWO, "chosen")]
 
 
+def test_the_raw_exchange_is_kept_beside_the_answer_only_if_somebody_asks(
+    way: Way, joch: Joch, joch_simulator: Simulator
+) -> None:
+    secret = "sk-canary-1234567890"
+    with Joch(store=joch.store, keep_raw=True) as keeping:
+        raw = way(keeping, ONE, f"my key is {secret}").raw
+
+    (sent,) = joch_simulator.calls()
+    assert raw["request"]["messages"] == [{"role": "user", "content": "my key is [redacted]"}]
+    assert raw["request"]["model"] == sent.body["model"]
+    assert "my key is" in str(raw["response"])
+    assert secret not in str(raw)
+    assert way(joch, ONE, "hi").raw is None
+
+
+def test_a_structured_answer_that_comes_as_a_tool_call_is_told_as_text(way: Way, joch: Joch) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+
+    reply = way(joch, "openai:gpt-4o-mini", "who?", output_schema=schema, output_mode="tool")
+
+    assert isinstance(reply.output, dict)
+    assert reply.tool_calls == ()
+    assert reply.finish == "stop"
+
+
 def test_an_option_that_does_not_exist_names_the_nearest(joch: Joch) -> None:
     with pytest.raises(InvalidArgument, match="temperature"):
         joch.call(ONE, "hi", temprature=1)  # type: ignore[call-arg]
