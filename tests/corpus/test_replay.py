@@ -65,7 +65,6 @@ KNOWN: dict[tuple[str, int, str], str] = {
     (_EMPTY, 0, "message"): NO_MESSAGE,
     (_EMPTY, 0, "asked"): NO_MESSAGE,
     ("openai-chat/openinference__TestLM.test_exception_event_recorded_on_lm_error-947385.yaml", 0, "message"): SECRET,
-    ("openai-responses/dd-trace-py__response_with_mixed_prompt_url_preserved-42a95e.yaml", 0, "failed"): NO_MESSAGE,
 }  # fmt: skip
 
 
