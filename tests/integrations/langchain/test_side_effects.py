@@ -201,7 +201,7 @@ async def test_create_agent_with_two_parallel_calls_one_of_which_fails(model: Jo
     state = await agent.ainvoke(None, thread())
 
     assert PAID == [10]
-    assert min(results(state)) == "looked up"
+    assert "looked up" in results(state)
 
 
 @pytest.mark.parametrize("declared", DECLARED)
