@@ -368,7 +368,7 @@ class JochLLM(StructuredPrediction):
 def _pickles(value: Any) -> bool:
     try:
         pickle.dumps(value)
-    except Exception:
+    except Exception:  # pickling runs the value's own code: whatever that raises means no
         return False
     return True
 
