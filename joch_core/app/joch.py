@@ -20,6 +20,7 @@ from joch_core.app.explain import Explanation, explain
 from joch_core.app.health import Health
 from joch_core.app.loading import CatalogSource
 from joch_core.app.moments import moment
+from joch_core.app.reading import read_request
 from joch_core.app.request import Asked, MessagesLike, Options, build_request, parse_output
 from joch_core.app.routes import RouteLike, find_route
 from joch_core.app.run import Run
@@ -257,6 +258,10 @@ class Joch:
             NotFound: the conversation does not exist.
         """
         return moving.check_switch(self, build_request(messages, {"tools": tools}, request).request, conversation, to)
+
+    def read_request(self, api: str, body: Json, backend: str | None = None) -> ModelRequest:
+        """`joch_core.read_request`, with the models of this namespace as possible issuers of the opaque tokens."""
+        return read_request(api, body, backend, catalog=self.catalog)
 
     def preview(
         self,

@@ -41,7 +41,7 @@ class Bedrock:
     """Claude through Anthropic's SDK, models that speak OpenAI's format through OpenAI's.
 
     The region is `endpoint.region`, else AWS_REGION or AWS_DEFAULT_REGION. A key is a Bedrock API key (`auth`, else
-    AWS_BEARER_TOKEN_BEDROCK); without one AWS's own chain of credentials is asked, which needs `anthropic[bedrock]`.
+    AWS_BEARER_TOKEN_BEDROCK); without one AWS's own chain of credentials is asked, which needs `joch[bedrock]`.
     """
 
     key_variables: Sequence[str] = ()

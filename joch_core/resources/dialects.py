@@ -41,8 +41,6 @@ APIS: Mapping[Api, Dialect] = {
     "gemini-generate": Dialect(
         images_in_tool_results=False,
         files_in_tool_results=False,
-        image_urls=False,  # `fileUri` takes uploads and Cloud Storage only: https://ai.google.dev/api/caching#FileData
-        file_urls=False,
         parameters=_SAMPLING | {"stop", "seed", "max_tokens"},
         max_tokens_field="max_tokens",
         system_anywhere=False,
@@ -170,6 +168,8 @@ FAMILIES: tuple[Family, ...] = (
             "reasoning_levels": ("low", "medium", "high"),
         },
     ),
+    # A public HTTPS address as `fileUri` is for 2.5 and later: https://ai.google.dev/gemini-api/docs/file-input-methods
+    Family("gemini-generate", r"^gemini-(1|2\.0)", {"image_urls": False, "file_urls": False}),
     Family("gemini-generate", r"^gemini-2\.5", {"reasoning_levels": ("low", "medium", "high"), "reasoning_budget": True}),
 )
 

@@ -25,6 +25,10 @@ _PART_DATA = (
     "toolResponse", "thought", "thoughtSignature",
 )  # fmt: skip
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
+#: Uploads and videos, which every model takes by address.
+_FETCHED_BY_ALL = (
+    "https://generativelanguage.googleapis.com/", "https://www.youtube.com/", "https://youtu.be/", "https://youtube.com/",
+)  # fmt: skip
 #: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 SENTINELS = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 
@@ -225,7 +229,19 @@ def foreign_signatures(body: Json) -> Rejection | None:
     return None
 
 
+def addresses(body: Json) -> Rejection | None:
+    """A public address is fetched for Gemini 2.5 and later: https://ai.google.dev/gemini-api/docs/file-input-methods."""
+    if not (0, 0) < models.gemini(body["model"]) < (2, 5):
+        return None
+    for _, _, part in _parted(body):
+        given = part.get("fileData")
+        address = given.get("fileUri") if isinstance(given, dict) else None
+        if isinstance(address, str) and not address.startswith(_FETCHED_BY_ALL):
+            return Rejection(f"Invalid or unsupported file uri: {address}")
+    return None
+
+
 RULES = (
-    shape, unknown_fields, part_data, roles, call_order, last_turn, functions, calling, generation, mixed_tools, unsigned_calls,
+    shape, unknown_fields, part_data, addresses, roles, call_order, last_turn, functions, calling, generation, mixed_tools, unsigned_calls,
 )  # fmt: skip
 TOKENS = (foreign_signatures,)

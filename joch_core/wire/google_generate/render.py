@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from mimetypes import guess_type
+from urllib.parse import urlsplit
+
 from joch_core.capabilities import Target
 from joch_core.messages import (
     Audio,
@@ -162,6 +165,8 @@ def _media(part: Image | Audio | File) -> Json | None:
     address = url or (part.file_id if isinstance(part, File) else None)
     if address is None:
         return None
+    if media_type is None and isinstance(part, Image):
+        media_type = guess_type(urlsplit(address).path)[0] or _DEFAULT_TYPES["image"]  # a bare address is taken for a video
     return {"fileData": {"fileUri": address, **({"mimeType": media_type} if media_type else {}), **given}, **own}
 
 

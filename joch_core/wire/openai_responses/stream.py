@@ -58,7 +58,7 @@ class StreamReader:
     def _grow(self, kind: Any, index: int, text: str) -> list[Delta]:
         known = self._open.get(index)
         if known is None:
-            known = self._open[index] = (kind, [])
+            known = self._open[index + 0] = (kind, [])  # `+ 0` refuses what is no number
         known[1].append(text + "")  # `+ ""` refuses what is no string, at next to no cost
         return [Delta(kind, text)] if text else []
 

@@ -19,6 +19,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    content: bytes
 
 
 @dataclass
@@ -47,7 +48,7 @@ def listener() -> Iterator[Listener]:
             content = self.rfile.read(int(self.headers["content-length"]))
             heads = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(content) if heads.get("content-type") == "application/json" else {}
-            told.asked.append(Asked(self.path, heads, body))
+            told.asked.append(Asked(self.path, heads, body, content))
             self.send_response(told.status)
             for name, value in {**told.headers, "transfer-encoding": "chunked"}.items():
                 self.send_header(name, value)

@@ -151,6 +151,43 @@ def test_claude_on_bedrock_has_its_model_in_the_path_and_its_version_in_the_body
     assert asked.body.keys() & {"model", "stream"} == set()
 
 
+@WHOLE
+def test_claude_on_bedrock_without_a_key_is_signed_with_the_aws_credentials(
+    way: Way, cloud: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signature is worked out anew from what arrived; with another secret it would be another one."""
+    pytest.importorskip("botocore", reason="needs pip install 'joch[bedrock]'")
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the-session")
+    listener.answer(json.dumps(CLAUDE).encode())
+
+    with cloud("bedrock", "anthropic.claude-opus-4-8-v1:0", baseUrl=listener.url, region="eu-central-1") as joch:
+        assert way(joch, "bedrock:m").text == "Hello."
+
+    (asked,) = listener.asked
+    assert asked.path == "/model/anthropic.claude-opus-4-8-v1%3A0/invoke" or asked.path.endswith("v1:0/invoke")
+    assert asked.headers["x-amz-security-token"] == "the-session"
+    scheme, _, given = asked.headers["authorization"].partition(" ")
+    fields = dict(field.strip().split("=", 1) for field in given.split(","))
+    moment = asked.headers["x-amz-date"]
+    assert scheme == "AWS4-HMAC-SHA256"
+    assert fields["Credential"] == f"AKIDEXAMPLE/{moment[:8]}/eu-central-1/bedrock/aws4_request"
+
+    def signature(secret: str) -> str:
+        heads = {name: asked.headers[name] for name in fields["SignedHeaders"].split(";")}
+        again = AWSRequest("POST", listener.url + asked.path, heads, asked.content)
+        again.context["timestamp"] = moment
+        signer = SigV4Auth(Credentials("AKIDEXAMPLE", secret, "the-session"), "bedrock", "eu-central-1")
+        return str(signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again))
+
+    assert fields["Signature"] == signature("the-secret") != signature("another")
+
+
 @STREAMED
 def test_a_binary_stream_of_bedrock_is_read_as_claude_events(way: Way, cloud: Any, listener: Any) -> None:
     data = b"".join(map(frame, CLAUDE_EVENTS))

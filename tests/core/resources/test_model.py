@@ -97,6 +97,14 @@ def test_gemini_3_wants_thought_signatures_and_older_ones_do_not() -> None:
     assert not model("google", "gemini-2.5-pro").dialect().thought_signatures
 
 
+@pytest.mark.parametrize(
+    ("name", "fetched"), [("gemini-2.0-flash", False), ("gemini-2.5-pro", True), ("gemini-3.8-flash", True)]
+)
+def test_gemini_fetches_public_addresses_from_2_5_on(name: str, fetched: bool) -> None:
+    dialect = model("google", name).dialect()
+    assert (dialect.image_urls, dialect.file_urls) == (fetched, fetched)
+
+
 def test_an_unknown_server_gets_the_most_portable_form() -> None:
     found = model("openai-compatible", "anything").dialect()
 

@@ -177,6 +177,10 @@ GEMINI_RULES = [
     ),
     ({"contents.1.parts.0.thoughtSignature": ...}, "Function call is missing a thought_signature in functionCall parts."),
     ({"contents.1.parts.0.thoughtSignature": seal("thought", "gemini-2.5-pro", "1")}, "Corrupted thought signature."),
+    (
+        {"model": "gemini-2.0-flash", "contents.0.parts.0": {"fileData": {"fileUri": "https://example.com/a.pdf"}}},
+        "Invalid or unsupported file uri: https://example.com/a.pdf",
+    ),
     ({"tools.0.functionDeclarations.0.name": "1st"}, "Invalid function name. Must start with a letter or an underscore."),
     (
         {"tools.0.functionDeclarations.+0": GEMINI["tools"][0]["functionDeclarations"][0]},

@@ -245,3 +245,12 @@ def test_any_error_body_has_a_kind(status, body):
     kind, _code, message = wire.read_error(status, {"error": body})
     assert isinstance(kind, str)
     assert isinstance(message, str)
+
+
+@pytest.mark.parametrize(
+    ("url", "media_type"), [("https://example.com/a.webp?x=1", "image/webp"), ("https://example.com/a", "image/png")]
+)
+def test_a_picture_by_address_says_what_it_is(url, media_type):
+    request = ModelRequest((Message.user([Image(url=url)]),))
+    (part,) = wire.render(request, HERE, stream=False)["contents"][0]["parts"]
+    assert part == {"fileData": {"fileUri": url, "mimeType": media_type}}

@@ -319,3 +319,12 @@ def test_a_damaged_answer_is_read_or_refused_and_nothing_else(data):
             attempt()
         except ProviderError:
             continue
+
+
+@pytest.mark.parametrize("index", ["0", None, [0]])
+def test_an_index_that_is_no_number_is_a_typed_error_and_what_came_before_stays(index):
+    reader = responses.reader(HERE, "s")
+    reader.feed(None, json.dumps({"type": "response.output_text.delta", "output_index": 0, "delta": "hel"}))
+    with pytest.raises(ProviderError):
+        reader.feed(None, json.dumps({"type": "response.output_text.delta", "output_index": index, "delta": "lo"}))
+    assert reader.partial().text == "hel"
