@@ -12,8 +12,7 @@ from joch_core.cli.demo_run import FALLBACK, PRIMARY, Outcome, run_demo
 from joch_core.cli.output import Report, as_yaml, line
 from joch_core.cli.route import as_text
 from joch_core.cli.session import Session, current
-from joch_core.cli.trace import timeline
-from joch_core.errors import InvalidArgument
+from joch_core.cli.trace import timeline, write_page
 
 
 def demo(
@@ -21,10 +20,11 @@ def demo(
     html: Annotated[Path | None, typer.Option(help="Also write the trace as one self-contained page.")] = None,
 ) -> Report | None:
     """An agent loses its provider in mid-conversation, after it has created a ticket, and finishes on another one."""
-    if html is not None:
-        raise InvalidArgument("--html is not there yet; joch trace CONVERSATION -o json has the same facts")
     session = current()
     outcome = run_demo(live=live, store=session.store, namespace=session.namespace, quiet=session.output != "table")
+    if html is not None:
+        with session.joch() as joch:
+            write_page(outcome.conversation, joch.trace(outcome.conversation), html)
     if session.output == "table":
         _show(session, outcome)
         return Report(None, "", 0 if outcome.proven else 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from heapq import merge
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,12 +28,15 @@ def trace(
     since: Annotated[str | None, typer.Option(help="Only the newest: 30m, 1h, 7d, or a date.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what comes, until Ctrl-C.")] = False,
     kind: Annotated[list[str] | None, typer.Option("--type", help="Only events of this type; may be repeated.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained web page instead.")] = None,
 ) -> Report | None:
     """The event timeline."""
     begin = moment(since)
     session = current()
     if follow and session.output == "yaml":
         raise InvalidArgument("--follow prints lines as they come; leave -o out or take -o json")
+    if follow and html is not None:
+        raise InvalidArgument("--html writes what has happened so far; leave --follow out")
     with session.joch() as joch:
         graph = GraphTimeline(joch, name)
         if not any(True for _ in joch.events(name)) and not graph.exists:
@@ -40,6 +45,8 @@ def trace(
         steps = graph.fresh(begin) if not wanted or STEP in wanted else []
         every = merge(joch.events(name, since=begin), steps, key=lambda event: event.at)
         found = (event for event in every if not wanted or event.type in wanted)
+        if html is not None:
+            return write_page(name, list(found), html)
         if session.output != "table" and not follow:
             return Report([as_json(event) for event in found], "")
         last = 0
@@ -55,6 +62,19 @@ def trace(
             for step in graph.fresh() if not wanted or STEP in wanted else ():
                 _print(step, plain=session.output == "json")
     return None
+
+
+def write_page(name: str, events: Sequence[Event], file: Path) -> Report:
+    """The trace as a web page in `file`, whole or not at all."""
+    from joch_core.app.page import page
+
+    fresh = file.with_name(file.name + ".new")
+    try:
+        fresh.write_text(page(name, events), encoding="utf-8")
+        fresh.replace(file)
+    except OSError as problem:
+        raise InvalidArgument(f"--html: cannot write {file}: {problem.strerror}") from problem
+    return Report({"html": str(file), "events": len(events)}, f"{len(events)} events written to {file}")
 
 
 def _print(event: Event, *, plain: bool) -> None:
