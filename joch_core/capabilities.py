@@ -25,7 +25,7 @@ class Gap:
 
     `code` is a stable identifier (`text`, `tools`, `tools.mcp`, `context.window`, `schema.strict`, `schema.keyword`,
     `image.transformed`, `image.dropped`, `file.transformed`, `file.dropped`, `audio.dropped`, `reasoning.dropped`,
-    `tool.removed`, `tool.renamed`, `server_tool.flattened`, `parameter.dropped`, `cache.cold`, `history.summarised`,
+    `tool.removed`, `tool.renamed`, `schema.renamed`, `server_tool.flattened`, `parameter.dropped`, `cache.cold`, `history.summarised`,
     `outcome.unknown`, …); `text` is one sentence for a person.
     """
 
@@ -96,6 +96,8 @@ class Dialect:
     system_anywhere: bool = True
     #: Longest tool name.
     tool_name_chars: int = 64
+    #: Longest name of a property in a tool's schema, which is then of letters, digits and `_.-`; None: any name is taken.
+    property_name_chars: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,9 @@ def _preparer(
         wanted = request if limit is None else replace(request, max_tokens=limit)
         if intake is None:
             projected = project(wanted, verdict.target)
-            return Prepared(projected.request, projected.gaps, projected.blocking, projected.tool_names)
+            return Prepared(
+                projected.request, projected.gaps, projected.blocking, projected.tool_names, projected.argument_names
+            )
         source = target_of(joch, intake.history.backend)
         return prepare_in_conversation(
             intake, wanted, verdict.target, source, route.spec.migration, switching=reason is not None

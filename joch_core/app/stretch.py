@@ -113,4 +113,6 @@ def _tools(request: ModelRequest) -> int:
 def _prepared(
     projected: Projected, gaps: tuple[Gap, ...], checkpoint: str | None = None, drafts: tuple[Draft, ...] = ()
 ) -> Prepared:
-    return Prepared(projected.request, gaps, projected.blocking, projected.tool_names, checkpoint, drafts)
+    return Prepared(
+        projected.request, gaps, projected.blocking, projected.tool_names, projected.argument_names, checkpoint, drafts
+    )

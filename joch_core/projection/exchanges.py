@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from joch_core.capabilities import Target
 from joch_core.messages import Message, Part, Text, ToolCall, ToolResult, call_id, is_call_id
 from joch_core.projection.losses import Losses
+from joch_core.projection.names import in_other_keys, sent_name
 from joch_core.projection.natives import own_message, own_or_bare
 from joch_core.projection.parts import project_parts, record, result_content
-from joch_core.projection.tools import sent_name
 
 NOT_RECORDED = "No result is recorded for this call: it may not have run. Verify before repeating it."
 
 
-def project_messages(messages: Sequence[Message], target: Target, losses: Losses) -> list[Message]:
-    """The conversation as the target takes it. System messages keep their place; `roles` looks after them."""
+def project_messages(messages: Sequence[Message], target: Target, losses: Losses, keys: Mapping[str, str]) -> list[Message]:
+    """The conversation as the target takes it, arguments under the names of `keys` (own -> sent). System messages keep their place; `roles` looks after them."""
     out: list[Message] = []
     taken: set[int] = set()
     used: set[str] = set()
@@ -30,7 +30,7 @@ def project_messages(messages: Sequence[Message], target: Target, losses: Losses
         elif message.role == "system":
             out += _operator(message, target, losses)
         elif message.role == "assistant":
-            out += _exchange(turns, place, taken, used, target, losses)
+            out += _exchange(turns, place, taken, used, target, losses, keys)
         else:
             out += _other(message, taken, target, losses)
     return out
@@ -67,7 +67,13 @@ def _operator(message: Message, target: Target, losses: Losses) -> list[Message]
 
 
 def _exchange(
-    messages: Sequence[Message], place: int, taken: set[int], used: set[str], target: Target, losses: Losses
+    messages: Sequence[Message],
+    place: int,
+    taken: set[int],
+    used: set[str],
+    target: Target,
+    losses: Losses,
+    keys: Mapping[str, str],
 ) -> list[Message]:
     """An assistant's turn, the results of its calls, and what must follow them."""
     message = messages[place]
@@ -93,7 +99,7 @@ def _exchange(
             losses.warn("tool_call.flattened", "Calls of tools go over as records, since tools are not known there")
             records.append(_flat(call, spelled))
             continue
-        sent[number] = own = _call(call, used, target)
+        sent[number] = own = _call(call, used, target, keys)
         name = sent_name(spelled.name or call.name, target.dialect.tool_name_chars)
         if spelled.call_id != own.id or spelled.name != name:
             spelled = replace(spelled, call_id=own.id, name=name)
@@ -114,7 +120,7 @@ def _with_parts(message: Message, parts: list[Part]) -> Message:
     return message if same else replace(message, parts=tuple(parts))
 
 
-def _call(call: ToolCall, used: set[str], target: Target) -> ToolCall:
+def _call(call: ToolCall, used: set[str], target: Target, keys: Mapping[str, str]) -> ToolCall:
     """The call under an id that is valid everywhere and stands once; a provider's own id goes back to that provider."""
     own = call.id if is_call_id(call.id) else call_id(call.id)
     repeated = own in used
@@ -126,6 +132,8 @@ def _call(call: ToolCall, used: set[str], target: Target) -> ToolCall:
     name = sent_name(call.name, target.dialect.tool_name_chars)
     custom = call.custom and target.dialect.custom_tools
     native = None if repeated else own_or_bare(call, target).native
+    if keys:
+        call = replace(call, args=in_other_keys(call.args, keys))
     if native is call.native and own == call.id and name == call.name and custom == call.custom:
         return call
     return replace(call, id=own, name=name, custom=custom, native=native)

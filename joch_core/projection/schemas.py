@@ -13,6 +13,7 @@ from typing import Any
 from joch_core.capabilities import Target
 from joch_core.messages import Json
 from joch_core.projection.losses import Losses
+from joch_core.projection.names import sent_key
 
 _UNIONS = ("oneOf", "anyOf", "allOf")
 _NAMED = ("properties", "$defs", "definitions")
@@ -34,13 +35,38 @@ _REDUCED = frozenset({
 })  # fmt: skip
 
 
-def project_parameters(schema: Json, name: str, target: Target, losses: Losses) -> Json:
-    """The parameters of a function."""
-    schema = _plain_top(schema, f"Tool {name}", losses)
+def project_parameters(schema: Json, name: str, target: Target, losses: Losses, keys: dict[str, str]) -> Json:
+    """The parameters of a function. Properties that are called otherwise there are put into `keys`: own -> sent."""
+    schema = rename_keys(_plain_top(schema, name, losses), name, target, losses, keys)
     if any(_is(node, "array") and "items" not in node and "prefixItems" not in node for node in nodes(schema)):
         schema = _walk(schema, _with_items)
-    _name_reduced(schema, f"Tool {name}", target, losses)
+    _name_reduced(schema, name, target, losses)
     return schema
+
+
+def rename_keys(schema: Json, name: str, target: Target, losses: Losses, keys: dict[str, str]) -> Json:
+    """Properties under names that the target takes; `keys` gets what was renamed: own -> sent."""
+    longest = target.dialect.property_name_chars
+    if longest is None:
+        return schema
+    given = (key for node in nodes(schema) if isinstance(node.get("properties"), dict) for key in node["properties"])
+    odd = {key: sent for key in given if (sent := sent_key(key, longest)) != key}
+    if not odd:
+        return schema
+    shown = ", ".join(f"{own} is called {sent}" for own, sent in odd.items())
+    losses.warn("schema.renamed", f"{name}: {shown} there")
+    keys |= odd
+
+    def renamed(node: Json) -> Json:
+        out = dict(node)
+        if isinstance(out.get("properties"), dict):
+            out["properties"] = {odd.get(key, key): value for key, value in out["properties"].items()}
+        if isinstance(out.get("required"), list):
+            out["required"] = [odd.get(key, key) for key in out["required"]]
+        return out
+
+    spelled: Json = _walk(schema, renamed)
+    return spelled
 
 
 def project_strict(schema: Json, name: str, target: Target, losses: Losses) -> tuple[Json, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +10,10 @@ from typing import Any
 from joch_core.capabilities import Capability, Target
 from joch_core.messages import Json, ModelRequest, OutputMode, ToolSpec
 from joch_core.projection.losses import Losses
+from joch_core.projection.names import sent_name
 from joch_core.projection.natives import keeps, own_native
-from joch_core.projection.schemas import project_answer, project_parameters, project_strict
+from joch_core.projection.schemas import project_answer, project_parameters, project_strict, rename_keys
 
-_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 _FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 #: What each API calls the server tools that have a twin elsewhere. Sources: the providers' tool references,
@@ -49,25 +48,14 @@ def server_capability(name: str) -> Capability:
     return "webSearch"
 
 
-def sent_name(name: str, longest: int = 64) -> str:
-    """A tool's name as every provider takes it: unchanged where it fits, else cleaned, with a hash that keeps it unique."""
-    if len(name) <= longest and _NAME.fullmatch(name):
-        return name
-    clean = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
-    if not re.match(r"[a-zA-Z_]", clean):
-        clean = "_" + clean
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{clean[: longest - 9]}_{digest}"
-
-
-def project_tools(tools: tuple[ToolSpec, ...], target: Target, losses: Losses) -> tuple[ToolSpec, ...]:
-    """The tools that the target is offered."""
+def project_tools(tools: tuple[ToolSpec, ...], target: Target, losses: Losses, keys: dict[str, str]) -> tuple[ToolSpec, ...]:
+    """The tools that the target is offered. Arguments that are called otherwise there are put into `keys`: own -> sent."""
     alone = not target.dialect.server_tools_with_functions and any(tool.kind != "server" for tool in tools)
-    out = [sent for tool in tools if (sent := _tool(tool, target, losses, alone=alone)) is not None]
+    out = [sent for tool in tools if (sent := _tool(tool, target, losses, keys, alone=alone)) is not None]
     return tools if len(out) == len(tools) and all(a is b for a, b in zip(out, tools, strict=True)) else tuple(out)
 
 
-def _tool(tool: ToolSpec, target: Target, losses: Losses, *, alone: bool) -> ToolSpec | None:
+def _tool(tool: ToolSpec, target: Target, losses: Losses, keys: dict[str, str], *, alone: bool) -> ToolSpec | None:
     native = own_native(tool.native, target)
     if native is not tool.native:
         tool = replace(tool, native=native)
@@ -84,11 +72,11 @@ def _tool(tool: ToolSpec, target: Target, losses: Losses, *, alone: bool) -> Too
         losses.warn("tool.custom", f"Free-text tool {tool.name} becomes a function with one text argument")
         return ToolSpec(tool.name, tool.description, _FREE_TEXT)
     if tool.kind == "function":
-        return _function(tool, target, losses)
+        return _function(tool, target, losses, keys)
     return tool
 
 
-def _function(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec:
+def _function(tool: ToolSpec, target: Target, losses: Losses, keys: dict[str, str]) -> ToolSpec:
     parameters, strict = tool.parameters, tool.strict
     if strict:
         parameters, held = project_strict(parameters, f"Tool {tool.name}", target, losses)
@@ -97,7 +85,7 @@ def _function(tool: ToolSpec, target: Target, losses: Losses) -> ToolSpec:
             strict = None
     elif strict is False and not target.can("jsonSchema"):
         strict = None
-    parameters = project_parameters(parameters, tool.name, target, losses)
+    parameters = project_parameters(parameters, f"Tool {tool.name}", target, losses, keys)
     same = parameters is tool.parameters and strict == tool.strict
     return tool if same else replace(tool, parameters=parameters, strict=strict)
 
@@ -132,7 +120,7 @@ def _speaks(name: str, api: str) -> bool:
             return not dated and not re.match(r"google|urlContext|codeExecution|fileSearch$", name)
 
 
-def project_options(request: ModelRequest, target: Target, losses: Losses) -> dict[str, Any]:
+def project_options(request: ModelRequest, target: Target, losses: Losses, keys: dict[str, str]) -> dict[str, Any]:
     """What must change of the knobs: field -> value."""
     dialect = target.dialect
     change: dict[str, Any] = {}
@@ -185,6 +173,10 @@ def project_options(request: ModelRequest, target: Target, losses: Losses) -> di
         # Where a forced tool was asked for and cannot be had, the schema is held to what the other mode takes.
         forced = request.output_mode == change.get("output_mode", request.output_mode) == "tool"
         change |= _answer(request, target, losses, forced=forced)
+        if change.get("output_mode", request.output_mode) == "tool":
+            schema = change.get("output_schema", request.output_schema)
+            if (renamed := rename_keys(schema, "The answer", target, losses, keys)) is not schema:
+                change["output_schema"] = renamed
     elif request.output_mode is not None and _beside_tools(request, target):
         change["output_mode"] = "tool"
     return change

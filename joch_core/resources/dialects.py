@@ -37,6 +37,8 @@ APIS: Mapping[Api, Dialect] = {
         default_max_tokens=8192,  # the API requires a limit; the model's own ceiling lowers it
         system_anywhere=False,
         tool_name_chars=128,
+        # `Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'`: https://github.com/ComposioHQ/composio/issues/3500
+        property_name_chars=64,
     ),
     "gemini-generate": Dialect(
         images_in_tool_results=False,

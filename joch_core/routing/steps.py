@@ -21,6 +21,7 @@ class Prepared:
     gaps: tuple[Gap, ...] = ()
     blocking: tuple[Gap, ...] = ()
     tool_names: Mapping[str, str] = field(default_factory=dict)
+    argument_names: Mapping[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     drafts: tuple[Draft, ...] = ()
 

@@ -332,3 +332,20 @@ def test_structured_output_comes_back_parsed(way: Way, joch: Joch) -> None:
 
     assert isinstance(reply.output, dict)
     assert isinstance(reply.output["name"], str)
+
+
+def test_arguments_come_back_under_the_names_of_the_caller(way: Way, joch: Joch, joch_simulator: Simulator) -> None:
+    schema = {"type": "object", "properties": {"die Straße": {"type": "string"}}, "required": ["die Straße"]}
+    tool = ToolSpec("find", "Find it", schema)
+    (sent,) = joch.preview(messages="hi", tools=[tool], to=ONE)["tools"][0]["input_schema"]["required"]
+    joch_simulator.script([{"tool_calls": [{"name": "find", "args": {sent: "A"}}]}, "Found."])
+
+    asked = Message.user("hi")
+    reply = way(joch, ONE, [asked], tools=[tool])
+    (made,) = reply.tool_calls
+    assert (sent != "die Straße", made.args) == (True, {"die Straße": "A"})
+
+    assert way(joch, ONE, [asked, reply.message, Message.tool(made.id, "here")], tools=[tool]).text == "Found."
+    first, second = joch_simulator.calls("anthropic")
+    assert first.body["tools"] == second.body["tools"]
+    assert second.body["messages"][1]["content"][-1]["input"] == {sent: "A"}

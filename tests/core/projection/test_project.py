@@ -27,7 +27,7 @@ from joch_core.messages import (
     is_call_id,
 )
 from joch_core.projection import estimate_tokens, project
-from joch_core.projection.tools import sent_name
+from joch_core.projection.names import in_other_keys, sent_name
 
 PICTURE = Image(data=b"\x89PNG", media_type="image/png")
 
@@ -262,6 +262,33 @@ def test_a_text_file_goes_over_as_text_where_files_are_not_taken(make_target):
 
 
 # ---------------------------------------------------------------------------------------------------------- tools
+def test_argument_names_that_claude_refuses_are_mapped_at_every_depth_and_the_map_comes_back(make_target):
+    inner = {"type": "object", "properties": {"filter[id]": {"type": "string"}}, "required": ["filter[id]"]}
+    schema = {
+        "type": "object", "required": ["Straße", "plain"],
+        "properties": {"Straße": {"type": "string"}, "plain": {"type": "array", "items": inner}, "x" * 65: {}},
+    }  # fmt: skip
+    args = {"Straße": "A", "plain": [{"filter[id]": "1"}]}
+    request = asked(
+        Message.user("go"), Message.assistant(call(**args)), Message.tool("c00000001", "x"),
+        tools=(ToolSpec("search", None, schema),),
+    )  # fmt: skip
+    before = copy.deepcopy(request)
+    projected = project(request, make_target("claude"))
+
+    sent = {own: short for short, own in projected.argument_names.items()}
+    assert sent.keys() == {"Straße", "filter[id]", "x" * 65}
+    assert all(re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", short) for short in sent.values())
+    spelled = projected.request.tools[0].parameters
+    assert spelled["required"] == [sent["Straße"], "plain"]
+    assert spelled["properties"]["plain"]["items"]["required"] == [sent["filter[id]"]]
+    assert projected.request.messages[1].tool_calls[0].args == {sent["Straße"]: "A", "plain": [{sent["filter[id]"]: "1"}]}
+    assert in_other_keys(projected.request.messages[1].tool_calls[0].args, projected.argument_names) == args
+    assert "schema.renamed" in codes(projected)
+    assert request == before
+    assert project(request, make_target("chat")).argument_names == {}
+
+
 def test_names_that_are_not_taken_are_mapped_and_the_map_comes_back(make_target):
     request = asked(
         Message.user("go"), Message.assistant(call(name="files.read")), Message.tool("c00000001", "x", name="files.read"),
