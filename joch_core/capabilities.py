@@ -82,6 +82,8 @@ class Dialect:
     full_json_schema: bool = True
     #: Reasoning of the same backend goes back as `reasoning_content` (DeepSeek's rule), or not at all.
     reasoning_content: bool = False
+    #: The model reasons unless `thinking` is `disabled`, and refuses calls of tools whose reasoning does not come back.
+    thinking_switch: bool = False
     #: Reasoning levels the model takes; empty: no such knob.
     reasoning_levels: tuple[str, ...] = ()
     #: Reasoning is a budget of tokens, not a level (Claude before 4.6, Gemini before 3).

@@ -152,6 +152,15 @@ def project_options(request: ModelRequest, target: Target, losses: Losses, keys:
             "parameter.changed", "reasoning rests until the tools of this turn are through: its steps were another's"
         )
         change["reasoning"] = None
+    if (
+        dialect.thinking_switch
+        and change.get("reasoning", request.reasoning) != "none"
+        and _unreasoned_calls(request, target)
+    ):
+        losses.warn(
+            "parameter.changed", "reasoning is switched off: calls of tools stand here whose reasoning was another's"
+        )
+        change["reasoning"] = "none"
     choice = request.tool_choice
     if choice is not None and not request.tools:
         change["tool_choice"] = None
@@ -207,6 +216,15 @@ def _foreign_loop(request: ModelRequest, target: Target) -> bool:
         if message.role == "user" and any(part.type != "tool_result" for part in message.parts):
             return False
     return False
+
+
+def _unreasoned_calls(request: ModelRequest, target: Target) -> bool:
+    """Does a turn call tools without reasoning that this target gave?"""
+    return any(
+        message.tool_calls and not any(part.type == "reasoning" and keeps(part.native, target) for part in message.parts)
+        for message in request.messages
+        if message.role == "assistant"
+    )
 
 
 def _beside_tools(request: ModelRequest, target: Target) -> bool:

@@ -88,6 +88,10 @@ DIALECTS: Mapping[str, Dialect] = {
     "alternating": replace(_CLOSE, alternating_roles=True, user_after_tool=False, content_parts=False),
     "text-only": replace(_CLOSE, content_parts=False),
     "reasoning-content": replace(_CLOSE, reasoning_content=True),
+    # `thinking` is on by default; calls of tools go back with their reasoning: https://api-docs.deepseek.com/guides/thinking_mode
+    "deepseek": replace(
+        _CLOSE, reasoning_content=True, thinking_switch=True, reasoning_levels=("none", "low", "high", "max")
+    ),
     # `Unexpected role 'user' after role 'tool'`; `seed` is `random_seed` there: https://docs.mistral.ai/api
     "mistral": replace(
         _CLOSE,
@@ -101,7 +105,7 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 
 #: The dialect of a provider whose servers are all alike; a compatible server that nobody knows is `portable`.
-OF_PROVIDER: Mapping[str, str] = {"ollama": "ollama", "vllm": "vllm", "llama-cpp": "llama-cpp"}
+OF_PROVIDER: Mapping[str, str] = {"deepseek": "deepseek", "ollama": "ollama", "vllm": "vllm", "llama-cpp": "llama-cpp"}
 
 #: Providers that serve their own API, as its row says.
 _OWN_API = frozenset({"openai", "azure-openai", "anthropic", "bedrock", "vertex", "google"})

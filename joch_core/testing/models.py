@@ -50,8 +50,9 @@ def newest_claude(model: str, since: tuple[int, int]) -> bool:
 
 def shows_reasoning(model: str, thinking: object) -> bool:
     """Is this DeepSeek in its thinking mode? https://api-docs.deepseek.com/guides/thinking_mode"""
-    enabled = isinstance(thinking, dict) and thinking.get("type") == "enabled"
-    return "deepseek" in model and ("reasoner" in model or enabled)
+    said = thinking.get("type") if isinstance(thinking, dict) else None
+    by_default = re.search(r"reasoner|v[4-9]|deepseek-(flash|pro)", model) is not None
+    return "deepseek" in model and (said == "enabled" or (said != "disabled" and by_default))
 
 
 #: Input tokens that models accept, by the beginning of their names; the first that fits counts.

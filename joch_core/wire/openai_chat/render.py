@@ -46,7 +46,10 @@ def render(request: ModelRequest, target: Target, *, stream: bool) -> Json:
     if request.stop:
         body["stop"] = list(request.stop)
     if request.reasoning is not None:
-        body["reasoning_effort"] = request.reasoning
+        if request.reasoning == "none" and target.dialect.thinking_switch:
+            body["thinking"] = {"type": "disabled"}
+        else:
+            body["reasoning_effort"] = request.reasoning
     if request.output_mode in ("json_schema", "json"):
         body["response_format"] = _response_format(request, native)
     for name, value in native.items():

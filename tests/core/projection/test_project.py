@@ -28,6 +28,9 @@ from joch_core.messages import (
 )
 from joch_core.projection import estimate_tokens, project
 from joch_core.projection.names import in_other_keys, sent_name
+from joch_core.resources.dialects import DIALECTS
+from joch_core.testing.strict import check_request
+from joch_core.wire import wire
 
 PICTURE = Image(data=b"\x89PNG", media_type="image/png")
 
@@ -453,3 +456,22 @@ def test_an_id_is_made_of_what_it_is_derived_from_only(make_target):
     request = asked(Message.user("go"), Message.assistant(ToolCall("call_x", "f", {})), Message.tool("call_x", "r"))
     assert project(request, make_target("chat")).request.messages[1].tool_calls[0].id == call_id("call_x")
     assert isinstance(request.messages[2].parts[0], ToolResult)
+
+
+# ------------------------------------------------------------------------------------------------------- DeepSeek
+@pytest.mark.parametrize("own", [True, False])
+def test_deepseek_reasons_on_only_where_its_calls_have_their_reasoning(make_target, own):
+    here = replace(make_target("chat"), provider="deepseek", model="deepseek-v4-pro", dialect=DIALECTS["deepseek"])
+    origin = here.origin if own else "another"
+    thought = Reasoning("hm", native=Native("openai-chat", origin, {"reasoning_content": "hm"}))
+    request = asked(
+        Message.user("go"), Message.assistant([thought, call(q="it")]), Message.tool("c00000001", "found"),
+        tools=(ToolSpec("search"),), reasoning="high",
+    )  # fmt: skip
+    body = wire("openai-chat").render(project(request, here).request, here, stream=False)
+
+    assert check_request("generic-openai", body) == []
+    assert body.get("thinking") == (None if own else {"type": "disabled"})
+    assert body.get("reasoning_effort") == ("high" if own else None)
+    assert body["messages"][1].get("reasoning_content") == ("hm" if own else None)
+    assert own or check_request("generic-openai", {**body, "thinking": {"type": "enabled"}})
