@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from joch_core.app.settings import Settings
-from joch_core.errors import InvalidArgument
+from joch_core.errors import InvalidArgument, InvalidResource, Problem
 from joch_core.resources.base import Resource
 from joch_core.resources.catalog import Catalog
 from joch_core.resources.documents import from_json, load
@@ -18,7 +18,8 @@ def read_texts(places: Iterable[Path]) -> dict[str, str]:
     """The YAML files that are meant (a folder means all files below it), as name -> text.
 
     Raises:
-        InvalidArgument: a place is not there, or is no text.
+        InvalidArgument: a place is not there, or may not be read.
+        InvalidResource: a file is no text.
     """
     texts: dict[str, str] = {}
     for place in places:
@@ -30,8 +31,10 @@ def read_texts(places: Iterable[Path]) -> dict[str, str]:
         for file in files:
             try:
                 texts[str(file)] = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise InvalidArgument(f"{file}: cannot be read ({error})") from None
+            except OSError as error:
+                raise InvalidArgument(f"{file}: cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise InvalidResource([Problem("is no text in UTF-8, so it is no YAML", file=str(file))]) from None
     return texts
 
 

@@ -110,15 +110,17 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _unicode(stream: TextIO) -> bool:
+def _unicode(stream: TextIO | None) -> bool:
     try:
-        "✓⚠✗".encode(stream.encoding or "ascii")
+        "✓⚠✗".encode((stream and stream.encoding) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
 
 
-def _write(stream: TextIO, text: str, *, colors: bool = True) -> None:
+def _write(stream: TextIO | None, text: str, *, colors: bool = True) -> None:
+    if stream is None:  # closed by the caller (`>&-`): nobody listens
+        return
     text = _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
     if not _unicode(stream):
         text = text.translate(_ASCII)

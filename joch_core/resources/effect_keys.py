@@ -112,6 +112,27 @@ def render_key(template: str, args: Mapping[str, Any]) -> str:
     return _PLACE.sub(fill, template)
 
 
+def check_key(template: str, where: str) -> None:
+    """Refuse a template that cannot make a key, when the tool is declared and not when it first acts.
+
+    Raises:
+        InvalidArgument: nothing in it, a brace without its partner, a place without a name, or an unknown filter.
+    """
+    if not template.strip():
+        raise InvalidArgument(f"{where}: the key is empty; write one such as ticket-{{subject}}, or leave it out")
+    if set("{}") & set(_PLACE.sub("", template)):
+        raise InvalidArgument(f"{where}: key template {template!r} has a brace without its partner")
+    for doubled, single in _PLACE.findall(template):
+        path, *filters = (part.strip() for part in (doubled or single).split("|"))
+        if not path:
+            raise InvalidArgument(f"{where}: key template {template!r} has a place without a name")
+        unknown = next((name for name in filters if name not in _FILTERS), None)
+        if unknown is not None:
+            raise InvalidArgument(
+                f"{where}: key template {template!r}: unknown filter {unknown!r}; known are {', '.join(_FILTERS)}"
+            )
+
+
 def _lookup(path: str, args: Mapping[str, Any], template: str) -> Any:
     names = path.split(".")
     if names[0] == "args" and len(names) > 1 and "args" not in args:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from joch_core.errors import InvalidArgument
 from joch_core.messages import Json
+from joch_core.resources.effect_keys import check_key
 
 if TYPE_CHECKING:
     from joch_core.resources.tool import Tool
@@ -129,7 +130,7 @@ def declaration(
     """A checked declaration. `read` is short for `read_only`; whoever names an effect gets `per_epoch`.
 
     Raises:
-        InvalidArgument: an unknown effect or repeat.
+        InvalidArgument: an unknown effect or repeat, or a key template that cannot make a key.
     """
     level = "read_only" if effect == "read" else effect or "external_write"
     if level not in EFFECT_LEVELS:
@@ -137,6 +138,8 @@ def declaration(
     kind = repeat or ("across_boundary" if effect is None else "per_epoch")
     if kind not in REPEATS:
         raise InvalidArgument(f"tool {tool_name}: repeat {repeat!r} is unknown; give one of {', '.join(REPEATS)}")
+    if key is not None:
+        check_key(key, f"tool {tool_name}")
     errors = (errors_before_effect,) if isinstance(errors_before_effect, type) else tuple(errors_before_effect)
     return ToolDeclaration(
         name or tool_name,

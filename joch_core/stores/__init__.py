@@ -21,6 +21,8 @@ def open_store(url: str) -> Store:
         from joch_core.stores.shelves import SqlStore
         from joch_core.stores.sqlite import MEMORY, SqliteDatabase
 
+        if rest == "/":
+            raise InvalidArgument(f"{url!r} names no file; write {_FORMS}")
         path = rest.removeprefix("/") if rest.startswith("/") else rest
         if path in ("", MEMORY):
             return SqlStore(url, SqliteDatabase(MEMORY))

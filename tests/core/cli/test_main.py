@@ -200,3 +200,15 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert seen.returncode == 0, seen.stderr
+
+
+def test_with_standard_output_closed_nothing_is_said_and_nothing_fails() -> None:
+    code = "from joch_core.cli.main import main; main()"
+    for words in ("version", "models", "models -o json", "models -o yaml"):
+        closed = subprocess.run(
+            ["sh", "-c", f'exec "$0" -c "$1" {words} >&-', sys.executable, code],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (closed.returncode, closed.stderr) == (0, "")

@@ -57,6 +57,14 @@ def test_a_file_without_a_resource_is_an_invalid_one(joch: Joch, tmp_path: Path)
     assert (seen.code, seen.err) == (1, "empty.yaml: holds no resource\n")
 
 
+def test_a_file_that_is_no_text_is_an_invalid_one(joch: Joch, tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xc1\x00\xff")
+    for command in ("apply", "validate", "diff"):
+        outcome = joch(command, "-f", tmp_path / "binary.yaml")
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "binary.yaml: is no text in UTF-8" in outcome.err
+
+
 def test_a_folder_and_standard_input_are_read(joch: Joch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "all"
     folder.mkdir()

@@ -116,3 +116,10 @@ def test_defaults_are_filled_in_and_the_key_is_no_argument():
     assert with_defaults(send, {"to": "a", "joch_key": "k", "cc": "b"}) == {"to": "a", "text": "hi", "cc": "b"}
     with pytest.raises(InvalidArgument, match="send"):
         with_defaults(send, {})
+
+
+@pytest.mark.parametrize("key", ["", "  ", "{{ ", "ticket-{subject", "ticket-}", "{}", "{{ | hash }}", "{{ args.a | md5 }}"])
+def test_a_template_that_can_make_no_key_is_refused_when_the_tool_is_declared(key):
+    with pytest.raises(InvalidArgument, match="tool pay: "):
+        declaration("pay", key=key)
+    assert declaration("pay", key="ticket-{{ args.subject | trim | hash }}-{n}").key

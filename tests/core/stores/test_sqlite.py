@@ -29,7 +29,7 @@ def opened(path):
     return open_store(f"sqlite:///{path}")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "", "sqlite"])
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "", "sqlite", "sqlite:///"])
 def test_a_url_of_unknown_form_is_wrong_use(url):
     with pytest.raises(InvalidArgument, match="sqlite:///"):
         open_store(url)
