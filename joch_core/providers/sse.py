@@ -14,15 +14,27 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 class EventDecoder:
     """Takes chunks of bytes as they come and gives whole events `(name, data)`."""
 
-    __slots__ = ("_buffer", "_data", "_name")
+    __slots__ = ("_buffer", "_data", "_more", "_name", "_waiting")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._more: list[bytes] = []
+        self._waiting = 0
         self._data: list[str] = []
         self._name: str | None = None
 
     def feed(self, chunk: bytes) -> list[tuple[str | None, str]]:
         """The events that this chunk completes."""
+        if self._buffer and b"\n" not in chunk and b"\r" not in chunk and not self._buffer.endswith(b"\r"):
+            # A long line in many pieces is put together once: to do it for each piece would take the square of its length.
+            self._more.append(chunk)
+            self._waiting += len(chunk)
+            if len(self._buffer) + self._waiting > MAX_EVENT_BYTES:
+                raise ProviderError("other", "the answer holds an event of over 64 MiB", code="event_too_large")
+            return []
+        if self._more:
+            self._buffer += b"".join(self._more)
+            self._more, self._waiting = [], 0
         buffer = self._buffer + chunk if self._buffer else chunk
         if b"\r" in buffer:
             # A \r at the very end may be half of \r\n: it waits for the next chunk.
