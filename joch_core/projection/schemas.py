@@ -7,7 +7,7 @@ https://ai.google.dev/api/caching#Schema
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from joch_core.capabilities import Target
@@ -91,21 +91,22 @@ def project_answer(schema: Json, target: Target, losses: Losses) -> Json:
     return _without_limits(schema, "The answer", losses)
 
 
-def nodes(schema: Any) -> Iterator[Json]:
-    """Every schema inside a schema."""
-    if not isinstance(schema, dict):
-        return
-    yield schema
-    for key in _NAMED:
-        inner = schema.get(key)
-        if isinstance(inner, dict):
-            for value in inner.values():
-                yield from nodes(value)
-    for key in _UNIONS:
-        for value in schema.get(key) or ():
-            yield from nodes(value)
-    for key in _SINGLE:
-        yield from nodes(schema.get(key))
+def nodes(schema: Any) -> list[Json]:
+    """Every schema inside a schema, the outer ones first."""
+    found = [schema] if isinstance(schema, dict) else []
+    inner: Iterable[Any]
+    for node in found:  # grows while it is read
+        for key, value in node.items():
+            if key in _NAMED:
+                inner = value.values() if isinstance(value, dict) else ()
+            elif key in _UNIONS:
+                inner = value or ()
+            elif key in _SINGLE:
+                inner = (value,)
+            else:
+                continue
+            found.extend(one for one in inner if isinstance(one, dict))
+    return found
 
 
 def _walk(schema: Any, change: Callable[[Json], Json]) -> Any:
