@@ -14,13 +14,14 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 class EventDecoder:
     """Takes chunks of bytes as they come and gives whole events `(name, data)`."""
 
-    __slots__ = ("_buffer", "_data", "_more", "_name", "_waiting")
+    __slots__ = ("_buffer", "_data", "_held", "_more", "_name", "_waiting")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._more: list[bytes] = []
         self._waiting = 0
         self._data: list[str] = []
+        self._held = 0
         self._name: str | None = None
 
     def feed(self, chunk: bytes) -> list[tuple[str | None, str]]:
@@ -29,8 +30,7 @@ class EventDecoder:
             # A long line in many pieces is put together once: to do it for each piece would take the square of its length.
             self._more.append(chunk)
             self._waiting += len(chunk)
-            if len(self._buffer) + self._waiting > MAX_EVENT_BYTES:
-                raise ProviderError("other", "the answer holds an event of over 64 MiB", code="event_too_large")
+            self._bound(len(self._buffer) + self._waiting)
             return []
         if self._more:
             self._buffer += b"".join(self._more)
@@ -43,8 +43,6 @@ class EventDecoder:
             buffer = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
         lines = buffer.split(b"\n")
         self._buffer = lines.pop()
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise ProviderError("other", "the answer holds an event of over 64 MiB", code="event_too_large")
         out: list[tuple[str | None, str]] = []
         for line in lines:
             if not line:
@@ -52,8 +50,10 @@ class EventDecoder:
             elif line.startswith(b"data:"):
                 value = line[6:] if line[5:6] == b" " else line[5:]
                 self._data.append(value.decode("utf-8", "replace"))
+                self._held += len(value)
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().decode("utf-8", "replace")
+        self._bound(len(self._buffer))
         return out
 
     def end(self) -> list[tuple[str | None, str]]:
@@ -65,5 +65,10 @@ class EventDecoder:
     def _flush(self, out: list[tuple[str | None, str]]) -> None:
         if self._data:
             out.append((self._name, self._data[0] if len(self._data) == 1 else "\n".join(self._data)))
-            self._data = []
+            self._data, self._held = [], 0
         self._name = None
+
+    def _bound(self, waiting: int) -> None:
+        """`waiting` bytes of the line that is not complete yet, and the lines of its event before it, stay within the limit."""
+        if waiting + self._held > MAX_EVENT_BYTES:
+            raise ProviderError("other", "the answer holds an event of over 64 MiB", code="event_too_large")
