@@ -21,9 +21,14 @@ class Shell(StrEnum):
 
 
 def version() -> Report:
-    """The version of Joch and of Python."""
-    data = {"joch": __version__, "python": platform.python_version()}
-    return Report(data, f"joch {__version__} (Python {data['python']})")
+    """The version of Joch, of Python and of the built-in models."""
+    from joch_core.resources import builtin
+
+    header = builtin.table()["header"]
+    catalog = {"date": header["date"], "sha256": header["sha256"]}
+    data = {"joch": __version__, "python": platform.python_version(), "catalog": catalog}
+    models = f"models of {catalog['date']}, {catalog['sha256'][:12]}"
+    return Report(data, f"joch {__version__} (Python {data['python']}; {models})")
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell.", metavar="bash|zsh|fish")]) -> Report:

@@ -59,6 +59,7 @@ COMMANDS = (
     Row("langgraph threads", "langgraph_threads", "threads", "The threads of LangGraph in the store"),
     Row("langgraph prune", "langgraph_threads", "prune", "Shorten threads of LangGraph, or take old ones away"),
     Row("simulate", "simulate", "simulate", "A local double of the providers"),
+    Row("store check", "store", "check", "Do the database and every hash chain hold"),
     Row("doctor", "doctor", "doctor", "Is this set-up sound, and what is to be done"),
     Row("completion", "about", "completion", "The completion script of bash, zsh or fish"),
     Row("version", "about", "version", "The version of Joch"),

@@ -45,10 +45,14 @@ def test_a_missing_key_is_named_with_its_variable_and_a_present_one_is_not_shown
 def test_a_broken_chain_fails_the_store(joch: Joch, tmp_path: Path) -> None:
     name = joch("demo", "-o", "json").data["conversation"]
     assert _findings(joch("doctor", "-o", "json"), "store")[0][0] == "ok"
+    assert joch("store", "check").code == 0
     with sqlite3.connect(tmp_path / "home" / "joch.db") as database:
         database.execute(
             "UPDATE joch_event SET hash = ? WHERE log = ? AND sequence = 3", (b"\0" * 32, f"conversation/{name}")
         )
+    checked = joch("store", "check", "-o", "json")
+    assert (checked.code, len(checked.data["problems"])) == (1, 1)
+    assert joch("store", "check").out.startswith("✗ ")
     outcome = joch("doctor", "-o", "json")
     assert outcome.code == 1
     [(level, text, todo)] = _findings(outcome, "store")

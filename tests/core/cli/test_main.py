@@ -115,7 +115,7 @@ def test_each_failure_has_its_exit_code(error: Exception, code: int) -> None:
 def test_the_version_and_the_help_are_data(joch: Joch) -> None:
     assert joch("version").out.startswith("joch ")
     assert joch("--version").out.startswith("joch ")
-    assert set(joch("version", "-o", "json").data) == {"joch", "python"}
+    assert set(joch("version", "-o", "json").data) == {"joch", "python", "catalog"}
     everything = joch("--help").out
     assert all(row.words in everything for row in COMMANDS)
     assert "switch" in joch("agents", "--help").out
