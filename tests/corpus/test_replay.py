@@ -34,7 +34,6 @@ SAYS_MORE = "the status is 400, but the text says more"
 SEEN = "the caller had seen a part of the answer when the error came: that is an interrupted stream"
 SECRET = "the provider quotes the key; Joch does not"
 NO_MESSAGE = "a request without messages is refused before it is sent"
-NO_URL = "files by URL are not sent to Gemini, this video among them"
 
 _PYDANTIC, _RUBY = "generic-openai/pydantic-ai__", "generic-openai/ruby_llm__chat_"
 _THINKING = _PYDANTIC + "test_snowflake-test_snowflake_thinking-ab4e92.yaml"
@@ -43,8 +42,6 @@ _EMPTY = "openai-chat/ai-gateway__cassettes-chat-no-messages-0e9b9d.yaml"
 
 #: Every fact that is not as expected, with its reason: (file, interaction, fact).
 KNOWN: dict[tuple[str, int, str], str] = {
-    ("gemini-generate/pydantic-ai__test_google_model_mobile_youtube_video_url_input-525508.yaml", 0, "failed"): NO_URL,
-    ("gemini-generate/pydantic-ai__test_google_model_youtube_video_url_input-ca8ae4.yaml", 0, "failed"): NO_URL,
     ("generic-openai/openinference__test_chat_with_tool_call-e4ed29.yaml", 0, "cache_read"): CACHED,
     (_PYDANTIC + "test_max_completion_tokens-d82121.yaml", 0, "cache_read"): CACHED,
     (_PYDANTIC + "test_request_structured_response-c0a400.yaml", 0, "cache_read"): CACHED,
