@@ -66,6 +66,8 @@ def test_every_recorded_request_that_was_answered_is_taken(corpus):
         named = re.search(r"models/([^:/]+):", exchange.uri)
         model = named[1] if named else body.get("model") or "unknown"
         found = check_request(api, body, model=model, tokens="any")
+        if "aiplatform.googleapis.com" in exchange.uri:  # Vertex fetches addresses for the models before 2.5, too
+            found = [said for said in found if not said.startswith("Invalid or unsupported file uri")]
         count += 1
         if found:
             refused[f"{exchange.file} {exchange.interaction}"] = found

@@ -132,10 +132,10 @@ def test_a_plain_value_or_item_that_was_slipped_in_is_refused(make_store) -> Non
     "move",
     [
         # the newest text becomes an older one; the newest list loses its end; a whole body says less; a value changes channel
-        ("UPDATE graph_version SET data = (SELECT min(o.data) FROM graph_version AS o WHERE o.channel = 'note')"
-         " WHERE channel = 'note'"),
-        ("UPDATE graph_version SET data = (SELECT min(o.data) FROM graph_version AS o WHERE o.channel = 'note')"
-         " WHERE channel = 'card'"),
+        ("UPDATE graph_version SET data = (SELECT o.data FROM graph_version AS o WHERE o.channel = 'note' ORDER BY o.version"
+         " LIMIT 1) WHERE channel = 'note'"),
+        ("UPDATE graph_version SET data = (SELECT o.data FROM graph_version AS o WHERE o.channel = 'note' ORDER BY o.version"
+         " LIMIT 1) WHERE channel = 'card'"),
         "UPDATE graph_version SET keep = 1 WHERE channel = 'messages' AND keep = 3",
         "UPDATE graph_version SET data = substr(data, 17) WHERE channel = 'messages' AND base IS NULL",
         "UPDATE graph_checkpoint SET body = (SELECT o.body FROM graph_checkpoint AS o ORDER BY o.checkpoint LIMIT 1)",
